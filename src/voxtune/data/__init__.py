@@ -1,0 +1,1 @@
+"""From files in anybody's layout to batches: samples, examples, manifests, audio, plans."""

@@ -1,0 +1,132 @@
+"""What was said, independent of any model: the one form that every data layout reads into."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The file and line that a sample was read from, for error messages."""
+
+    file: Path
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+class Strict(BaseModel):
+    """Unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class TextPart(Strict):
+    """Written words inside a turn."""
+
+    kind: Literal["text"] = "text"
+    text: str
+
+
+class AudioPart(Strict):
+    """Recorded sound inside a turn: a file, or a stretch of it, or one of its channels."""
+
+    kind: Literal["audio"] = "audio"
+    path: str = Field(description="local path (relative to the manifest) or http(s) URL")
+    start: float = Field(0.0, ge=0, description="seconds into the file")
+    duration: float | None = Field(None, gt=0, description="seconds; None = to the end")
+    channel: int | None = Field(None, ge=0, description="None = the mean of all channels")
+
+
+Part = Annotated[TextPart | AudioPart, Field(discriminator="kind")]
+
+
+class Turn(Strict):
+    """One contribution to a conversation."""
+
+    role: Literal["system", "user", "assistant"]
+    parts: list[Part]
+    trained: bool = Field(True, description="false: an assistant turn that is only context")
+
+    @property
+    def text(self) -> str:
+        """The written parts, joined."""
+        return "".join(part.text for part in self.parts if isinstance(part, TextPart))
+
+    @property
+    def audio(self) -> list[AudioPart]:
+        """The recorded parts."""
+        return [part for part in self.parts if isinstance(part, AudioPart)]
+
+
+class Word(Strict):
+    """A word of a two-speaker dialogue with its time in seconds."""
+
+    speaker: Literal["A", "B"]
+    text: str
+    start: float
+    end: float
+
+
+class Dialogue(Strict):
+    """Two speakers at once: a stereo file (left A, right B) or one file each, and their words."""
+
+    audio: list[AudioPart] = Field(min_length=1, max_length=2)
+    words: list[Word] = []
+
+
+class Sample(Strict):
+    """A conversation of turns, or a two-speaker dialogue, with what is known about it."""
+
+    key: str = Field(min_length=1)
+    turns: list[Turn] = []
+    dialogue: Dialogue | None = None
+    task: str | None = Field(None, description="what is asked for, where a corpus mixes tasks")
+    language: str | None = Field(None, description="language of the answer, as the family's prompts name it")
+    text_normalization: bool = Field(True, description="false: the answer has no digits and no punctuation")
+    hotwords: list[str] = []
+    first_pass: str | None = Field(None, description="transcript of an earlier recogniser, given as context")
+    history: str | None = Field(None, description="what was said before, given as context")
+
+    _origin: Origin | None = PrivateAttr(None)
+
+    @model_validator(mode="after")
+    def _turns_or_dialogue(self) -> Sample:
+        if bool(self.turns) == (self.dialogue is not None):
+            raise ValueError("a sample has either 'turns' or a 'dialogue'")
+        return self
+
+    @property
+    def origin(self) -> str:
+        """Where the sample was read, for messages: `file:line`, or its key."""
+        return str(self._origin) if self._origin else f"sample {self.key!r}"
+
+    def at(self, file: Path, line: int) -> Sample:
+        """Remember the file and line that the sample was read from; returns itself."""
+        self._origin = Origin(file, line)
+        return self
+
+    @property
+    def audio(self) -> list[AudioPart]:
+        """All recordings in order of appearance."""
+        if self.dialogue is not None:
+            return self.dialogue.audio
+        return [part for turn in self.turns for part in turn.audio]
+
+    @property
+    def answer(self) -> str:
+        """The text of the last assistant turn, '' when there is none."""
+        return next((turn.text for turn in reversed(self.turns) if turn.role == "assistant"), "")
+
+
+def transcription(key: str, audio: AudioPart, text: str | None = None) -> Sample:
+    """A sample of speech recognition: the recording, and its transcript where it is known."""
+    turns = [Turn(role="user", parts=[audio])]
+    if text is not None:
+        turns.append(Turn(role="assistant", parts=[TextPart(text=text)]))
+    return Sample(key=key, turns=turns)

@@ -1,0 +1,1 @@
+"""Neural parts with no opinion, which families assemble."""
