@@ -17,12 +17,14 @@ class AudioInput:
 
     features: [rows, width], what the family's encoder reads, or what the part named `encoded` gave ahead of time.
     start: frame of the example where the audio goes in; frames: how many positions it fills.
+    labels: what a CTC loss on this recording is to spell, int64 [tokens].
     """
 
     features: Tensor
     start: int
     frames: int
     encoded: str | None = None
+    labels: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.long))
 
 
 @dataclass
@@ -30,15 +32,13 @@ class Example:
     """One sample in the form of one family.
 
     tokens, labels: int64 [streams, frames]; labels are aligned with the tokens (the model predicts labels[:, t]
-    from what comes before t) and IGNORED where there is no loss. targets: further label sequences by the name of
-    their loss (CTC targets, say). seconds: of audio.
+    from what comes before t) and IGNORED where there is no loss. seconds: of audio.
     """
 
     key: str
     tokens: Tensor
     labels: Tensor
     audio: list[AudioInput] = field(default_factory=list)
-    targets: dict[str, Tensor] = field(default_factory=dict)
     seconds: float = 0.0
 
     @property
@@ -51,9 +51,8 @@ class Example:
 class Batch:
     """Examples laid end to end.
 
-    tokens, labels: [streams, N]; lengths: frames of each example; audio: every audio input with `start` counted
-    from the beginning of the batch, `audio_owner` the number of its example; targets: per loss, one tensor (maybe
-    empty) an example.
+    tokens, labels: [streams, N]; lengths: frames of each example; audio: every audio input, its `start` counted
+    from the beginning of the batch.
     """
 
     keys: list[str]
@@ -61,8 +60,6 @@ class Batch:
     labels: Tensor
     lengths: list[int]
     audio: list[AudioInput]
-    audio_owner: list[int]
-    targets: dict[str, list[Tensor]]
     seconds: float
 
     def to(self, device: torch.device) -> Batch:
@@ -71,8 +68,7 @@ class Batch:
             self,
             tokens=self.tokens.to(device, non_blocking=True),
             labels=self.labels.to(device, non_blocking=True),
-            audio=[replace(a, features=a.features.to(device, non_blocking=True)) for a in self.audio],
-            targets={name: [t.to(device, non_blocking=True) for t in ts] for name, ts in self.targets.items()},
+            audio=[replace(audio, features=audio.features.to(device, non_blocking=True)) for audio in self.audio],
         )
 
 
@@ -81,20 +77,15 @@ def pack(examples: list[Example]) -> Batch:
     starts = [0]
     for example in examples:
         starts.append(starts[-1] + example.frames)
-    placed = [
-        (number, replace(audio, start=audio.start + starts[number]))
-        for number, example in enumerate(examples)
-        for audio in example.audio
-    ]
-    names = sorted({name for example in examples for name in example.targets})
-    empty = torch.empty(0, dtype=torch.long)
     return Batch(
         keys=[example.key for example in examples],
         tokens=torch.cat([example.tokens for example in examples], 1),
         labels=torch.cat([example.labels for example in examples], 1),
         lengths=[example.frames for example in examples],
-        audio=[audio for _, audio in placed],
-        audio_owner=[number for number, _ in placed],
-        targets={name: [example.targets.get(name, empty) for example in examples] for name in names},
+        audio=[
+            replace(audio, start=audio.start + start)
+            for example, start in zip(examples, starts, strict=False)
+            for audio in example.audio
+        ],
         seconds=sum(example.seconds for example in examples),
     )

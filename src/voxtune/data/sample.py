@@ -31,6 +31,7 @@ class TextPart(Strict):
 
     kind: Literal["text"] = "text"
     text: str
+    trained: bool = Field(True, description="false: words of the assistant that are only context")
 
 
 class AudioPart(Strict):
@@ -51,7 +52,6 @@ class Turn(Strict):
 
     role: Literal["system", "user", "assistant"]
     parts: list[Part]
-    trained: bool = Field(True, description="false: an assistant turn that is only context")
 
     @property
     def text(self) -> str:
@@ -86,7 +86,7 @@ class Sample(Strict):
     key: str = Field(min_length=1)
     turns: list[Turn] = []
     dialogue: Dialogue | None = None
-    task: str | None = Field(None, description="what is asked for, where a corpus mixes tasks")
+    task: str | None = Field(None, description="the family words the request of this task; None = the turns hold it")
     language: str | None = Field(None, description="language of the answer, as the family's prompts name it")
     text_normalization: bool = Field(True, description="false: the answer has no digits and no punctuation")
     hotwords: list[str] = []
@@ -118,6 +118,12 @@ class Sample(Strict):
             return self.dialogue.audio
         return [part for turn in self.turns for part in turn.audio]
 
+    def question(self) -> Sample:
+        """The sample without its last assistant turn: what generation starts from."""
+        if not self.turns or self.turns[-1].role != "assistant":
+            return self
+        return self.model_copy(update={"turns": self.turns[:-1]})
+
     @property
     def answer(self) -> str:
         """The text of the last assistant turn, '' when there is none."""
@@ -129,4 +135,4 @@ def transcription(key: str, audio: AudioPart, text: str | None = None) -> Sample
     turns = [Turn(role="user", parts=[audio])]
     if text is not None:
         turns.append(Turn(role="assistant", parts=[TextPart(text=text)]))
-    return Sample(key=key, turns=turns)
+    return Sample(key=key, turns=turns, task="asr")

@@ -14,7 +14,8 @@ from pydantic import BaseModel
 from torch import Tensor, nn
 
 from voxtune.data.example import AudioInput, Batch, Example
-from voxtune.data.sample import AudioPart, Sample
+from voxtune.data.audio import Resampler
+from voxtune.data.sample import Sample
 
 
 class Model(nn.Module, ABC):
@@ -52,7 +53,7 @@ class Layout(ABC):
     """Sample to Example, for one model and one task. Picklable: data workers hold a copy."""
 
     sample_rate: int
-    tasks: tuple[str, ...]
+    resampler: Resampler
 
     @abstractmethod
     def problems(self, sample: Sample, seconds: Sequence[float]) -> list[str]:
@@ -158,7 +159,3 @@ class Family(ABC):
     ) -> Iterator[Output]:
         """Answers to samples with their waveforms, in order, as one batch."""
 
-
-__all__ = [
-    "AudioEncoder", "AudioPart", "Family", "Layout", "Lora", "Model", "Output", "Settings", "Size", "TimedToken",
-]

@@ -47,15 +47,14 @@ class FrontendConfig:
         return -(-self.log_mel_frames(samples) // self.stride)
 
 
-def log_mel(waveform: Tensor, config: FrontendConfig, *, dither: float = 0.0) -> Tensor:
+def log_mel(waveform: Tensor, config: FrontendConfig') -> Tensor:
     """Natural-log mel energies of a mono waveform in [-1, 1], float32 [frames, mel_bins].
 
-    A recording shorter than one window is one window as long as itself, as upstream does. `dither` is the standard
-    deviation of the noise added to every sample on the int16 scale.
+    No dither. A recording shorter than one window is one window as long as itself, as upstream does.
     """
     options = kaldi_native_fbank.FbankOptions()
     options.frame_opts.samp_freq = config.sample_rate
-    options.frame_opts.dither = dither
+    options.frame_opts.dither = 0.0
     options.frame_opts.window_type = config.window
     options.frame_opts.frame_shift_ms = config.frame_shift_ms
     options.frame_opts.frame_length_ms = min(config.frame_length_ms, len(waveform) / config.sample_rate * 1000)
@@ -98,7 +97,7 @@ class Cmvn:
         return cls(*values)
 
 
-def features(waveform: Tensor, config: FrontendConfig, cmvn: Cmvn | None = None, *, dither: float = 0.0) -> Tensor:
+def features(waveform: Tensor, config: FrontendConfig, cmvn: Cmvn | None = None') -> Tensor:
     """Waveform [samples] to the rows that the encoder reads, float32 [rows, width]."""
-    rows = stack_frames(log_mel(waveform, config, dither=dither), config)
+    rows = stack_frames(log_mel(waveform, config), config)
     return cmvn(rows) if cmvn else rows

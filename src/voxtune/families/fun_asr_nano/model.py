@@ -59,7 +59,7 @@ class FunAsrNano(Model):
     def label_counts(self, batch: Batch) -> dict[str, int]:
         counts = {"text": int((batch.labels[0] != IGNORED).sum())}
         if self.ctc_weight:
-            counts["ctc"] = sum(len(target) for target in batch.targets["ctc"])
+            counts["ctc"] = sum(len(audio.labels) for audio in batch.audio)
         return counts
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
@@ -123,8 +123,7 @@ class FunAsrNano(Model):
         return self.ctc(decoded).split(segments.lengths)  # type: ignore[no-any-return]
 
     def _ctc_sum(self, batch: Batch, encoder_out: Tensor | None, segments: Segments | None) -> Tensor:
-        targets = batch.targets["ctc"]
         if encoder_out is None or segments is None:
             return torch.zeros((), device=batch.tokens.device)
         log_probs = self.ctc_log_probs(encoder_out, segments)
-        return ctc_loss_sum(list(log_probs), [targets[owner] for owner in batch.audio_owner], self.config.ctc_blank)
+        return ctc_loss_sum(list(log_probs), [audio.labels for audio in batch.audio], self.config.ctc_blank)

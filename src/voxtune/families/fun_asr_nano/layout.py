@@ -1,0 +1,192 @@
+"""Sample to Example: prompts, special tokens, audio placeholders, labels.
+
+Source of the layout: funasr/datasets/fun_asr_datasets/datasets.py (training) and
+funasr/models/fun_asr_nano/model.py (`get_prompt`, inference).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from voxtune.data.example import IGNORED, AudioInput, Example
+from voxtune.data.sample import AudioPart, Sample, Turn
+from voxtune.families.family import Layout, Size
+from voxtune.families.fun_asr_nano.config import FunAsrNanoConfig, Options
+from voxtune.families.fun_asr_nano.prompts import SYSTEM, context_header, hotword_context, task_prompt
+from voxtune.parts.ctc_tokenizer import CtcTokenizer
+from voxtune.parts.kaldi_frontend import INT16_SCALE, Cmvn, features
+from voxtune.parts.spec_augment import spec_augment
+
+PLACEHOLDER = 0
+SHORTEST_SECONDS = 0.1
+LONGEST_SECONDS = 120.0
+LONGEST_ANSWER = 2048
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A stretch of the token stream: text, or the place of a recording.
+
+    `answer`: its tokens are trained. `transcript`: what is said in the recording, where an answer follows it.
+    """
+
+    text: str = ""
+    audio: AudioPart | None = None
+    answer: bool = False
+    transcript: str = ""
+
+
+class AsrLayout(Layout):
+    """The chat layout of Fun-ASR-Nano: one token stream, recordings as placeholders of token 0."""
+
+    def __init__(
+        self,
+        config: FunAsrNanoConfig,
+        options: Options,
+        tokenizer: PreTrainedTokenizerBase,
+        cmvn: Cmvn | None,
+        ctc_tokenizer: CtcTokenizer | None,
+    ) -> None:
+        self.config = config
+        self.options = options
+        self.tokenizer = tokenizer
+        self.cmvn = cmvn
+        self.ctc_tokenizer = ctc_tokenizer
+        self.sample_rate = config.frontend.sample_rate
+        self.resampler = options.resampler
+
+    def problems(self, sample: Sample, seconds: Sequence[float]) -> list[str]:
+        if sample.dialogue is not None:
+            return ["a two-speaker dialogue; this family reads turns"]
+        found = []
+        if any(len(turn.audio) > 1 for turn in sample.turns):
+            found.append("two recordings in one turn; the model hears one a turn: split the turn")
+        if any(turn.audio for turn in sample.turns if turn.role != "user"):
+            found.append("a recording in a turn that is not the user's; this family answers in text")
+        limits = f"{SHORTEST_SECONDS:g} to {LONGEST_SECONDS:g} s"
+        found += [
+            f"audio of {length:.2f} s; the model takes {limits}: cut it or leave it out"
+            for length in seconds
+            if not SHORTEST_SECONDS <= length <= LONGEST_SECONDS
+        ]
+        answers = [turn.text for turn in sample.turns if turn.role == "assistant"]
+        if not any(answer.strip() for answer in answers):
+            found.append("no text to learn: the answer is empty")
+        return found + [problem for answer in answers if (problem := self._answer_problem(answer))]
+
+    def _answer_problem(self, answer: str) -> str | None:
+        ids = self.tokenize(answer)
+        if len(ids) > LONGEST_ANSWER:
+            return f"an answer of {len(ids)} tokens; the model takes {LONGEST_ANSWER}: cut the recording at a pause"
+        control = sorted({self.tokenizer.convert_ids_to_tokens(i) for i in ids if i in self.tokenizer.all_special_ids})
+        if control:
+            return f"the answer contains {', '.join(control)}, which is a control token: remove it"
+        decoded = self.tokenizer.decode(ids, clean_up_tokenization_spaces=False)
+        if decoded != answer:
+            lost = " ".join(map(repr, sorted(set(answer) - set(decoded)))) or "this text"
+            return f"the tokenizer cannot express {lost}: replace it"
+        return None
+
+    def size(self, sample: Sample, seconds: Sequence[float]) -> Size:
+        rows = [self.config.frontend.rows(round(s * self.sample_rate)) for s in seconds]
+        counts = [(len(self.tokenize(p.text)), p.answer) for p in self.pieces(sample) if p.audio is None]
+        return Size(
+            frames=sum(count for count, _ in counts) + sum(self.config.audio_frames(r) for r in rows),
+            rows=sum(rows),
+            labels=sum(count for count, answer in counts if answer),
+        )
+
+    def example(
+        self, sample: Sample, audio: Sequence[Tensor | AudioInput], random: np.random.Generator | None = None
+    ) -> Example:
+        tokens: list[int] = []
+        labels: list[int] = []
+        inputs: list[AudioInput] = []
+        recordings = iter(audio)
+        for piece in self.pieces(sample):
+            if piece.audio is None:
+                ids = self.tokenize(piece.text)
+            else:
+                inputs.append(self._audio_input(next(recordings), len(tokens), piece.transcript, random))
+                ids = [PLACEHOLDER] * inputs[-1].frames
+            tokens += ids
+            labels += ids if piece.answer else [IGNORED] * len(ids)
+        return Example(sample.key, torch.tensor([tokens]), torch.tensor([labels]), inputs)
+
+    def pieces(self, sample: Sample) -> list[Piece]:
+        """The sample as stretches of text and recordings, neighbours of a kind joined, as they are tokenised."""
+        merged: list[Piece] = []
+        for (audio, answer), run in groupby(self._stretches(sample), lambda p: (p.audio is not None, p.answer)):
+            merged += run if audio else [Piece("".join(piece.text for piece in run), answer=answer)]
+        return merged
+
+    def _stretches(self, sample: Sample) -> Iterator[Piece]:
+        system = next((turn.text for turn in sample.turns if turn.role == "system"), SYSTEM)
+        yield Piece(f"<|im_start|>system\n{system}<|im_end|>\n")
+        turns = [turn for turn in sample.turns if turn.role != "system"]
+        for number, turn in enumerate(turns):
+            if turn.role == "assistant":
+                for part in turn.parts:
+                    if not isinstance(part, AudioPart):
+                        yield Piece(part.text, answer=part.trained)
+                yield Piece("<|im_end|>", answer=any(p.trained for p in turn.parts if not isinstance(p, AudioPart)))
+            else:
+                answer = turns[number + 1].text if number + 1 < len(turns) else ""
+                yield from self._user_stretches(sample, turn, answer, first=number == 0)
+
+    def _user_stretches(self, sample: Sample, turn: Turn, answer: str, *, first: bool) -> Iterator[Piece]:
+        request = task_prompt(sample) if sample.task == "asr" and turn.audio and not turn.text else ""
+        context = ""
+        if first and self.options.context_header:
+            context = context_header(sample, request + _text_before_audio(turn))
+        elif first:
+            context = hotword_context(sample)
+        yield Piece(f"<|im_start|>user\n{context}{request}")
+        for part in turn.parts:
+            if isinstance(part, AudioPart):
+                yield Piece(audio=part, transcript=answer)
+            else:
+                yield Piece(part.text)
+        yield Piece("<|im_end|>\n<|im_start|>assistant\n")
+
+    def _audio_input(
+        self, audio: Tensor | AudioInput, start: int, transcript: str, random: np.random.Generator | None
+    ) -> AudioInput:
+        if isinstance(audio, AudioInput):
+            placed = replace(audio, start=start)
+        else:
+            rows = self.features(audio, random)
+            placed = AudioInput(rows, start, self.config.audio_frames(len(rows)))
+        if self.options.ctc_weight and self.ctc_tokenizer is not None:
+            placed.labels = torch.tensor(self.ctc_tokenizer.encode(transcript), dtype=torch.long)
+        return placed
+
+    def features(self, waveform: Tensor, random: np.random.Generator | None = None) -> Tensor:
+        """What the encoder reads, [rows, width]; augmented when `random` is given and the recipe asks for it."""
+        if random is not None and self.options.dither:
+            noise = torch.from_numpy(random.standard_normal(len(waveform), dtype=np.float32))
+            waveform = waveform + noise * (self.options.dither / INT16_SCALE)
+        rows = features(waveform, self.config.frontend, self.cmvn)
+        if random is not None and self.options.spec_augment:
+            rows = spec_augment(rows, self.config.frontend.mel_bins, random)
+        return rows
+
+    def tokenize(self, text: str) -> list[int]:
+        """Token ids of a piece of text; specials in it are recognised, nothing is added."""
+        return self.tokenizer.encode(text, add_special_tokens=False)
+
+
+def _text_before_audio(turn: Turn) -> str:
+    text = ""
+    for part in turn.parts:
+        if isinstance(part, AudioPart):
+            break
+        text += part.text
+    return text
