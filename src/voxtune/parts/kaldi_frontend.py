@@ -47,7 +47,7 @@ class FrontendConfig:
         return -(-self.log_mel_frames(samples) // self.stride)
 
 
-def log_mel(waveform: Tensor, config: FrontendConfig') -> Tensor:
+def log_mel(waveform: Tensor, config: FrontendConfig) -> Tensor:
     """Natural-log mel energies of a mono waveform in [-1, 1], float32 [frames, mel_bins].
 
     No dither. A recording shorter than one window is one window as long as itself, as upstream does.
@@ -97,7 +97,7 @@ class Cmvn:
         return cls(*values)
 
 
-def features(waveform: Tensor, config: FrontendConfig, cmvn: Cmvn | None = None') -> Tensor:
+def features(waveform: Tensor, config: FrontendConfig, cmvn: Cmvn | None = None) -> Tensor:
     """Waveform [samples] to the rows that the encoder reads, float32 [rows, width]."""
     rows = stack_frames(log_mel(waveform, config), config)
     return cmvn(rows) if cmvn else rows
