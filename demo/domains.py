@@ -38,7 +38,7 @@ class Domain:
         weights = np.array([weight for weight, _ in self.templates])
         template = self.templates[rng.choice(len(weights), p=weights / weights.sum())][1]
         fields = [field for _, field, _, _ in string.Formatter().parse(template) if field]
-        draws = {field: iter(rng.permutation(self.slots[field])) for field in set(fields)}
+        draws = {field: iter(rng.permutation(self.slots[field])) for field in dict.fromkeys(fields)}
         words = [str(next(draws[word[1:-1]])) if word.startswith("{") else word for word in template.split()]
         return " ".join(words)
 

@@ -1,4 +1,4 @@
-"""Make the speech of the demo with espeak-ng: `python demo/make_speech.py [base] [harbour]`.
+"""Make the speech of the demo with espeak-ng: `python demo/make_speech.py [base|harbour|all]`.
 
 `base` fills a cache for training the built-in model, build/demo/base (not in git):
     waveforms.int16     all utterances end to end, 16 kHz mono: numpy.memmap(path, dtype=numpy.int16)
@@ -175,13 +175,13 @@ def _progress(
 def main() -> None:
     """Make the data sets named on the command line, by default both."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("which", nargs="*", choices=["base", "harbour"], default=["base", "harbour"])
+    parser.add_argument("which", nargs="?", choices=["base", "harbour", "all"], default="all")
     parser.add_argument("--processes", type=int, default=2)
     arguments = parser.parse_args()
     with ProcessPoolExecutor(arguments.processes) as pool:
-        if "harbour" in arguments.which:
+        if arguments.which != "base":
             make_harbour(pool)
-        if "base" in arguments.which:
+        if arguments.which != "harbour":
             make_base(pool)
 
 
