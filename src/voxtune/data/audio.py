@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,13 +13,19 @@ import numpy as np
 import soundfile
 import soxr
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from voxtune.data.containers import missing_bytes
+from voxtune.data.remote import fetched, is_url
 from voxtune.data.sample import AudioPart
 from voxtune.errors import DataError
 from voxtune.parts.resampling import resample_sinc
 
 Resampler = Literal["soxr", "sinc"]
+
+ROUNDING_SECONDS = 0.01
+"""How far `start + duration` may pass the end of a file: manifests write times in hundredths of a second."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +38,112 @@ class AudioInfo:
 
 
 def probe(part: AudioPart) -> AudioInfo:
-    """Read a recording's header. Raises DataError when the file is missing or no audio."""
-    raise NotImplementedError
+    """Read a recording's header.
+
+    Raises DataError when the file is missing, empty, no audio or visibly cut off, or when the part's channel or
+    times are outside it.
+    """
+    with _opened(part) as (file, _, count):
+        return AudioInfo(file.samplerate, file.channels, count / file.samplerate)
+
+
+def decode(part: AudioPart) -> tuple[NDArray[np.float32], int]:
+    """Samples of a recording as they are stored, float32 [samples, channels], and their rate in Hz.
+
+    With `part.channel` only that channel is given. Raises what `probe` raises, and DataError when fewer samples can
+    be decoded than the header promises, or when some are NaN or infinite.
+    """
+    with _opened(part) as (file, first, count):
+        try:
+            skipped = first if file.format == "MP3" else 0  # seeking in mp3 is not exact
+            file.seek(first - skipped)
+            frames = file.read(skipped + count, dtype="float32", always_2d=True)[skipped:]
+        except soundfile.LibsndfileError as error:
+            raise DataError(
+                f"{part.path}: damaged or cut off, the decoder stops ({error}); replace the file"
+            ) from error
+        rate = file.samplerate
+    if len(frames) < count:
+        raise DataError(
+            f"{part.path}: cut off, the header promises {count / rate:.2f} s and {len(frames) / rate:.2f} s can be "
+            "decoded; replace the file"
+        )
+    if part.channel is not None:
+        frames = frames[:, part.channel : part.channel + 1]
+    broken = ~np.isfinite(frames).all(1)
+    if broken.any():
+        raise DataError(
+            f"{part.path}: {broken.sum()} samples are NaN or infinite, the first at {broken.argmax() / rate:.2f} s; "
+            "make the file again from its source"
+        )
+    return frames, rate
 
 
 def load(part: AudioPart, sample_rate: int, resampler: Resampler = "soxr") -> Tensor:
-    """Samples of a recording in [-1, 1], one channel, at `sample_rate`: float32 [samples]."""
-    raise NotImplementedError
+    """Samples of a recording in [-1, 1], one channel (the mean of all, or `part.channel`), at `sample_rate`.
+
+    Returns float32 [samples]. Raises DataError naming the file, see `decode`.
+    """
+    frames, rate = decode(part)
+    return resample(mono(frames), rate, sample_rate, resampler)
+
+
+def mono(frames: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The mean of the channels: [samples, channels] to [samples]."""
+    return frames[:, 0] if frames.shape[1] == 1 else frames.mean(1, dtype=np.float32)
+
+
+def resample(waveform: NDArray[np.float32], rate: int, sample_rate: int, resampler: Resampler = "soxr") -> Tensor:
+    """Bring [samples] from one rate to another, by soxr's HQ filter or by torchaudio's windowed sinc."""
+    if rate == sample_rate:
+        return torch.from_numpy(np.ascontiguousarray(waveform))
+    if resampler == "sinc":
+        return resample_sinc(torch.from_numpy(np.ascontiguousarray(waveform)), rate, sample_rate)
+    return torch.from_numpy(soxr.resample(waveform, rate, sample_rate, quality="HQ"))
+
+
+@contextmanager
+def _opened(part: AudioPart) -> Iterator[tuple[soundfile.SoundFile, int, int]]:
+    """The open file, the part's first sample and its number of samples."""
+    path = fetched(part.path) if is_url(part.path) else Path(part.path)
+    try:
+        file = soundfile.SoundFile(path)
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise DataError(f"{part.path}: {_unreadable(path)}") from error
+    with file:
+        missing = missing_bytes(path, file.format)
+        if missing:
+            raise DataError(f"{part.path}: cut off, {missing}; replace the file")
+        yield file, *_span(part, file)
+
+
+def _span(part: AudioPart, file: soundfile.SoundFile) -> tuple[int, int]:
+    rate, total = file.samplerate, file.frames
+    if total <= 0:
+        raise DataError(f"{part.path}: has no samples (0 s); remove it or replace the file")
+    if part.channel is not None and part.channel >= file.channels:
+        raise DataError(f"{part.path}: channel {part.channel} of a file with {file.channels}; channels count from 0")
+    first = round(part.start * rate)
+    count = total - first if part.duration is None else round(part.duration * rate)
+    if first >= total:
+        raise DataError(f"{part.path}: start {part.start:g} s, but the file ends at {total / rate:.2f} s")
+    if first + count > total + ROUNDING_SECONDS * rate:
+        raise DataError(
+            f"{part.path}: start {part.start:g} s and duration {part.duration:g} s go to {part.start + part.duration:g} s, "
+            f"but the file ends at {total / rate:.2f} s"
+        )
+    if count == 0:
+        raise DataError(f"{part.path}: duration {part.duration:g} s is shorter than one sample; lengthen it")
+    return first, min(count, total - first)
+
+
+def _unreadable(path: Path) -> str:
+    if not path.exists():
+        return "no such file; correct the path"
+    if path.is_dir():
+        return "a folder, not a file; give the path of a recording"
+    if not os.access(path, os.R_OK):
+        return "no permission to read it; change its permissions"
+    if path.stat().st_size == 0:
+        return "an empty file (0 bytes); remove it or replace the file"
+    return "no audio that can be read (wav, flac, mp3, ogg and opus can); convert it, for example with ffmpeg"
