@@ -24,8 +24,8 @@ from typing import TypeVar
 import numpy as np
 from domains import HARBOUR, HOME, Domain
 from numpy.typing import NDArray
-from synthesis import Utterance, synthesise, through_opus, write_opus
-from tqdm import tqdm
+from rich.progress import track
+from synthesis import SAMPLE_RATE, Utterance, synthesise, through_opus, write_opus
 
 from voxtune.files import atomic_folder, write_text
 
@@ -103,8 +103,9 @@ def verify_harbour(plan: dict[str, list[Utterance]]) -> None:
     """Assert what the demo promises about its data: nothing tested was trained on, and nothing is out of reach."""
     texts = {split: {utterance.text for utterance in utterances} for split, utterances in plan.items()}
     held_out = [texts["validation"], texts["test_seen"], texts["test_unseen"]]
-    assert len(set.union(*held_out)) == sum(len(split) for split in held_out), "a held-out sentence occurs twice"
-    assert not texts["train"] & set.union(*held_out), "a held-out sentence occurs in training"
+    all_held_out = {text for split in held_out for text in split}
+    assert len(all_held_out) == sum(len(split) for split in held_out), "a held-out sentence occurs twice"
+    assert not texts["train"] & all_held_out, "a held-out sentence occurs in training"
     words = Counter(word for utterance in plan["train"] for word in utterance.text.split())
     rare = {word for word in HARBOUR.vocabulary() if words[word] < LEAST_OCCURRENCES}
     assert not rare, f"fewer than {LEAST_OCCURRENCES} training occurrences: {sorted(rare)}"
@@ -130,7 +131,7 @@ def make_base(pool: ProcessPoolExecutor) -> None:
             lines.append(json.dumps(line | {"voice": utterance.voice, "start": start, "samples": len(samples)}))
             start += len(samples)
         write_text(folder / "utterances.jsonl", "\n".join(lines) + "\n")
-    print(f"base: {len(lines)} utterances, {start / 16000 / 3600:.2f} h")
+    print(f"base: {len(lines)} utterances, {start / SAMPLE_RATE / 3600:.2f} h")
 
 
 def _base_samples(utterance: Utterance) -> NDArray[np.int16]:
@@ -163,13 +164,13 @@ def make_harbour(pool: ProcessPoolExecutor) -> None:
 def _write_harbour(utterance: Utterance, folder: Path) -> float:
     waveform = synthesise(utterance, HARBOUR)
     write_opus(folder / f"{utterance.key}.opus", waveform)
-    return len(waveform) / 16000
+    return len(waveform) / SAMPLE_RATE
 
 
 def _progress(
     pool: ProcessPoolExecutor, work: Callable[[Utterance], Result], utterances: list[Utterance], name: str
 ) -> Iterator[Result]:
-    yield from tqdm(pool.map(work, utterances, chunksize=32), total=len(utterances), desc=name, mininterval=5)
+    yield from track(pool.map(work, utterances, chunksize=32), description=name, total=len(utterances))
 
 
 def main() -> None:
