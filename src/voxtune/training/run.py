@@ -1,0 +1,112 @@
+"""From a recipe to a run: data, model, what is trained, where it was; then the loop."""
+
+from __future__ import annotations
+
+import logging
+
+import torch
+from rich.console import Console
+from rich.logging import RichHandler
+
+from voxtune.encoding import prepare_cache
+from voxtune.families import find
+from voxtune.recipe import Recipe
+from voxtune.training import tuning
+from voxtune.training.checkpoints import Checkpoints, Progress, resume
+from voxtune.training.corpus import SKIPPED, Corpus, read_corpora
+from voxtune.training.loading import Packs, training_steps
+from voxtune.training.loop import Run, fit
+from voxtune.training.monitor import Monitor
+from voxtune.training.optim import adamw
+from voxtune.training.parallel import Parallel, processes
+from voxtune.training.run_folder import settle
+from voxtune.training.step import Trainer
+from voxtune.training.trackers import open_trackers
+from voxtune.training.validation import Validation
+
+logger = logging.getLogger(__name__)
+
+
+def train(recipe: Recipe, console: Console | None = None) -> Progress:
+    """Start the run of a recipe, or continue it from its newest checkpoint; returns how far it came.
+
+    Raises RecipeError, DataError or CheckpointError when the run cannot begin, VoxtuneError when it cannot go on.
+    """
+    with processes() as parallel:
+        console = console or Console(quiet=not parallel.is_main)
+        logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[RichHandler(console=console)])
+        return _train(recipe, parallel, console)
+
+
+def _train(recipe: Recipe, parallel: Parallel, console: Console) -> Progress:
+    family = find(recipe.model.family)
+    model = family.load(recipe.model.source, recipe.model.options, dtype=torch.float32)
+    layout = family.layout(model, recipe.model.options, recipe.data.task)
+    output = recipe.train.output
+    corpus, validation = read_corpora(recipe, layout, output / SKIPPED if parallel.is_main else None)
+    recipe = with_parts(recipe, family.parts_for(corpus.hours))
+    if parallel.is_main:
+        settle(recipe)
+    parallel.wait()
+    groups = tuning.apply(model, family, recipe.tune, recipe.train.learning_rate)
+    tuning.prepare(model, recipe.train)
+    model.to(parallel.device)
+    trained = {group.part for group in groups}
+    everything = [*corpus.samples, *validation.samples]
+    cache = prepare_cache(recipe, family, model, layout, everything, trained, parallel, console)
+
+    plan = corpus.plan(recipe)
+    total_steps = steps_in_all(recipe, corpus)
+    trainer = Trainer(model, adamw(groups, recipe.train), recipe.train, total_steps, parallel)
+    checkpoints = Checkpoints(output, recipe.train.keep_checkpoints)
+    progress = Progress()
+    if (found := checkpoints.newest()) is not None:
+        path, progress = found
+        resume(trainer, path)
+        console.print(f"continuing from step {progress.step} of {total_steps}")
+    if progress.step >= total_steps:
+        console.print(f"finished already, {progress.step} steps; raise train.epochs in a new train.output to train more")
+        return progress
+
+    trackers = open_trackers(list(recipe.train.trackers), output, recipe.as_dict()) if parallel.is_main else []
+    with Monitor(output, total_steps, progress.step, trackers, console, is_main=parallel.is_main) as monitor:
+        dataset = Packs(validation.samples, layout, cache, recipe.train.seed)
+        evaluate = Validation(
+            trainer, validation, dataset, family, layout, recipe.train, recipe.data.workers, monitor
+        )
+        steps = training_steps(
+            Packs(corpus.samples, layout, cache, recipe.train.seed),
+            plan,
+            progress.step,
+            recipe.train.tokens_per_batch,
+            rank=parallel.rank,
+            world=parallel.world,
+            workers=recipe.data.workers,
+        )
+        return fit(
+            Run(
+                trainer=trainer,
+                train=recipe.train,
+                total_steps=total_steps,
+                steps=steps,
+                evaluate=evaluate if validation.samples else None,
+                checkpoints=checkpoints,
+                monitor=monitor,
+                progress=progress,
+            )
+        )
+
+
+def with_parts(recipe: Recipe, parts: list[str]) -> Recipe:
+    """The recipe with `tune.parts: auto` replaced by the parts that the amount of data calls for."""
+    if recipe.tune.parts != "auto":
+        return recipe
+    logger.info("tune.parts: auto trains %s", ", ".join(parts))
+    return recipe.model_copy(update={"tune": recipe.tune.model_copy(update={"parts": parts})})
+
+
+def steps_in_all(recipe: Recipe, corpus: Corpus) -> int:
+    """Optimiser steps of a whole run."""
+    plan = corpus.plan(recipe)
+    steps = sum(len(plan.steps(epoch)) for epoch in range(recipe.train.epochs))
+    return min(steps, recipe.train.max_steps or steps)

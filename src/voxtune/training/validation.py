@@ -1,0 +1,67 @@
+"""What is measured while training: loss over the validation data, and some of it decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+from voxtune.data.audio import load
+from voxtune.data.example import Batch
+from voxtune.data.plan import packs
+from voxtune.evaluation.error_rate import error_rate, unit_for
+from voxtune.families.family import Family, Layout, Settings
+from voxtune.recipe import TrainSection
+from voxtune.training.corpus import Corpus
+from voxtune.training.loading import Pack, Packs, batches
+from voxtune.training.monitor import Monitor
+from voxtune.training.step import Trainer
+
+
+@dataclass
+class Validation:
+    """Evaluates a trainer's model; all processes call it together and each does its share."""
+
+    trainer: Trainer
+    corpus: Corpus
+    dataset: Packs
+    family: Family
+    layout: Layout
+    train: TrainSection
+    workers: int
+    monitor: Monitor
+
+    def __call__(self, step: int) -> dict[str, float]:
+        """Metrics: loss, each stream's loss, and the error rate of the decoded samples."""
+        metrics = self.trainer.evaluate(self._batches())
+        if self.train.evaluate_samples:
+            metrics["error_rate"] = self._error_rate()
+        return metrics
+
+    def _batches(self) -> Iterator[Batch]:
+        parallel = self.trainer.parallel
+        everything = range(len(self.corpus.samples))
+        own = packs(everything, self.corpus.costs, self.train.tokens_per_batch, parallel.world)[parallel.rank]
+        return batches(self.dataset, [Pack(tuple(pack)) for pack in own if pack], self.workers)
+
+    def _error_rate(self) -> float:
+        """Word or character error rate of the first samples, decoded greedily."""
+        parallel = self.trainer.parallel
+        settings = Settings()
+        own = self.corpus.samples[: self.train.evaluate_samples][parallel.rank :: parallel.world]
+        rows: list[tuple[str, str, str]] = []
+        for start in range(0, len(own), settings.batch_size):
+            samples = own[start : start + settings.batch_size]
+            heard = [
+                (s.question(), [load(part, self.layout.sample_rate, self.layout.resampler) for part in s.audio])
+                for s in samples
+            ]
+            with torch.no_grad(), self.trainer.autocast():
+                outputs = list(self.family.generate(self.trainer.model, self.layout, heard, settings))
+            rows += [(s.key, s.answer, output.text) for s, output in zip(samples, outputs, strict=True)]
+        rows = [row for ranks in parallel.gather(rows) for row in ranks]
+        self.monitor.decoded(rows)
+        references = {key: reference for key, reference, _ in rows}
+        unit = unit_for(" ".join(references.values()))
+        return error_rate(references, {key: decoded for key, _, decoded in rows}, unit).rate
