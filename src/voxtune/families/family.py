@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -74,13 +74,21 @@ class Layout(ABC):
 
 
 class AudioEncoder(Protocol):
-    """A frozen part of a model whose output is worth computing once."""
+    """A frozen part of a model whose output is worth computing once.
+
+    stage: what it sets as `AudioInput.encoded`. fingerprint: hexadecimal, other for anything that its output depends
+    on. front_end: waveform [samples] to the rows that it reads; picklable, data workers run it. rows_per_second,
+    values_per_second: of audio, how many rows it reads and how many numbers it gives.
+    """
 
     stage: str
     fingerprint: str
+    front_end: Callable[[Tensor], Tensor]
+    rows_per_second: float
+    values_per_second: float
 
-    def __call__(self, waveforms: list[Tensor]) -> list[Tensor]:
-        """Outputs [frames, width] of waveforms [samples], one each."""
+    def __call__(self, rows: list[Tensor]) -> list[AudioInput]:
+        """What the model computes from each recording's rows [rows, width], on the CPU, `start` 0."""
 
 
 @dataclass
@@ -145,8 +153,8 @@ class Family(ABC):
         """Which parts to train with this much audio (`tune.parts: auto`)."""
 
     @abstractmethod
-    def frozen_encoder(self, model: Model, trained: set[str], options: BaseModel) -> AudioEncoder | None:
-        """The deepest audio stage that training leaves alone, None when there is none."""
+    def frozen_encoder(self, model: Model, layout: Layout, trained: Collection[str]) -> AudioEncoder | None:
+        """The deepest audio stage that training the named parts leaves alone, None when there is none."""
 
     @abstractmethod
     def export(self, model: Model, folder: Path) -> None:
