@@ -89,3 +89,13 @@ def pack(examples: list[Example]) -> Batch:
         ],
         seconds=sum(example.seconds for example in examples),
     )
+
+
+def muted(batch: Batch) -> Batch:
+    """The batch without a single label: it costs a forward pass and adds nothing to loss, gradients or counts."""
+    return replace(
+        batch,
+        labels=torch.full_like(batch.labels, IGNORED),
+        audio=[replace(audio, labels=audio.labels[:0]) for audio in batch.audio],
+        seconds=0.0,
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -31,7 +32,7 @@ def align(log_probs: Tensor, targets: list[int], blank: int) -> list[AlignedToke
     Raises ValueError when there are too few frames. Ties: a path stays where it is unless strictly beaten, as
     torchaudio.functional.forced_align does.
     """
-    needed = len(targets) + sum(a == b for a, b in zip(targets, targets[1:], strict=False))
+    needed = len(targets) + sum(a == b for a, b in pairwise(targets))
     frames = log_probs.shape[0]
     if frames < needed:
         raise ValueError(f"{len(targets)} tokens need {needed} frames, there are {frames}")
@@ -74,8 +75,12 @@ def _viterbi(log_probs: Tensor, targets: list[int], blank: int) -> Tensor:
 def ctc_loss_sum(log_probs: list[Tensor], targets: list[Tensor], blank: int) -> Tensor:
     """Sum of the CTC negative log-likelihood of segments, each [frames, classes] with its targets [tokens].
 
-    A segment with fewer frames than its targets need has no alignment; it adds nothing (its tokens still count).
+    A segment without targets adds nothing, nor does one with fewer frames than its targets need.
     """
+    spoken = [(p, t) for p, t in zip(log_probs, targets, strict=True) if len(t)]
+    if not spoken:
+        return log_probs[0].sum() * 0
+    log_probs, targets = [p for p, _ in spoken], [t for _, t in spoken]
     padded = torch.nn.utils.rnn.pad_sequence(log_probs)
     return F.ctc_loss(
         padded.float(),

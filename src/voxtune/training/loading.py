@@ -87,8 +87,8 @@ def training_steps(
         for epoch, samples in plan.from_step(start):
             own = packs(samples, plan.costs, tokens_per_batch, world)[rank]
             sizes.append(len(own))
-            for pack in own:
-                yield Pack(tuple(pack or samples[:1]), epoch, muted=not pack)
+            for numbers in own:
+                yield Pack(tuple(numbers or samples[:1]), epoch, muted=not numbers)
 
     stream = batches(dataset, requests(), workers)
     first = next(stream)

@@ -27,7 +27,7 @@ class Run:
     train: TrainSection
     total_steps: int
     steps: Iterator[list[Batch]]
-    evaluate: Callable[[int], dict[str, float]] | None
+    evaluate: Callable[[], dict[str, float]] | None
     checkpoints: Checkpoints
     monitor: Monitor
     progress: Progress
@@ -63,9 +63,9 @@ def fit(run: Run) -> Progress:
     return progress
 
 
-def _evaluate(run: Run, evaluate: Callable[[int], dict[str, float]]) -> None:
+def _evaluate(run: Run, evaluate: Callable[[], dict[str, float]]) -> None:
     progress = run.progress
-    progress.metrics = evaluate(progress.step)
+    progress.metrics = evaluate()
     value = progress.metrics[run.train.best]
     if progress.best_value is None or value < progress.best_value:
         progress.best_step, progress.best_value, progress.waited = progress.step, value, 0

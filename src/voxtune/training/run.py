@@ -65,7 +65,7 @@ def _train(recipe: Recipe, parallel: Parallel, console: Console) -> Progress:
         resume(trainer, path)
         console.print(f"continuing from step {progress.step} of {total_steps}")
     if progress.step >= total_steps:
-        console.print(f"finished already, {progress.step} steps; raise train.epochs in a new train.output to train more")
+        console.print(f"finished already: {progress.step} steps; to train more, raise train.epochs in a new train.output")
         return progress
 
     trackers = open_trackers(list(recipe.train.trackers), output, recipe.as_dict()) if parallel.is_main else []

@@ -83,7 +83,8 @@ class Trainer:
         was asked to stop.
         """
         set_train_mode(self.model)
-        torch.manual_seed(int(np.random.SeedSequence([self.train.seed, number, self.parallel.rank]).generate_state(1)[0]))
+        seed = np.random.SeedSequence([self.train.seed, number, self.parallel.rank])
+        torch.manual_seed(int(seed.generate_state(1)[0]))
         totals = self._totals(micro_batches, stop)
         denominators = totals[: len(self.weights)].clamp(min=1).float()
         factor = schedule_factor(self.train.schedule, number, self.total_steps)
@@ -119,7 +120,7 @@ class Trainer:
         )
 
     def _totals(self, micro_batches: list[Batch], stop: bool) -> Tensor:
-        """Over all processes, in one reduction: labels of each stream, tokens, audio seconds, padding, wish to stop."""
+        """One reduction over all processes: labels of each stream, tokens, audio seconds, padding, wish to stop."""
         counts = [self.model.label_counts(batch) for batch in micro_batches]
         labels = [sum(count[name] for count in counts) for name in self.model.stream_weights]
         tokens = sum(sum(batch.lengths) for batch in micro_batches)
@@ -157,13 +158,18 @@ class Trainer:
                 sums[1, column] += counts[name]
         self.parallel.sum(sums)
         means = sums[0] / sums[1].clamp(min=1)
-        return {"loss": float((means * self.weights).sum()), **dict(zip(self.model.stream_weights, means.tolist(), strict=True))}
+        by_name = dict(zip(self.model.stream_weights, means.tolist(), strict=True))
+        return {"loss": float((means * self.weights).sum())} | (by_name if len(by_name) > 1 else {})
 
     def _name_samples(self, number: int, micro_batches: list[Batch], sums: list[Tensor], loss: float) -> None:
+        everything = math.isfinite(loss)
         suspects = [
-            batch.keys for batch, s in zip(micro_batches, sums, strict=True) if math.isfinite(loss) or not s.isfinite().all()
+            batch.keys
+            for batch, stream_sums in zip(micro_batches, sums, strict=True)
+            if everything or not stream_sums.isfinite().all()
         ]
         keys = sorted(key for ranks in self.parallel.gather(suspects) for batch in ranks for key in batch)
         what = "gradient" if math.isfinite(loss) else "loss"
         if self.parallel.is_main:
-            logger.warning("step %d: the %s is not finite; step not applied. Samples: %s", number, what, ", ".join(keys))
+            samples = ", ".join(keys)
+            logger.warning("step %d: the %s is not finite; step not applied. Samples: %s", number, what, samples)

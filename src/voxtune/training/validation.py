@@ -32,7 +32,7 @@ class Validation:
     workers: int
     monitor: Monitor
 
-    def __call__(self, step: int) -> dict[str, float]:
+    def __call__(self) -> dict[str, float]:
         """Metrics: loss, each stream's loss, and the error rate of the decoded samples."""
         metrics = self.trainer.evaluate(self._batches())
         if self.train.evaluate_samples:

@@ -124,7 +124,8 @@ class AsrLayout(Layout):
         """The sample as stretches of text and recordings, neighbours of a kind joined, as they are tokenised."""
         merged: list[Piece] = []
         for (audio, answer), run in groupby(self._stretches(sample), lambda p: (p.audio is not None, p.answer)):
-            merged += run if audio else [Piece("".join(piece.text for piece in run), answer=answer)]
+            stretches = list(run)
+            merged += stretches if audio else [Piece("".join(piece.text for piece in stretches), answer=answer)]
         return merged
 
     def _stretches(self, sample: Sample) -> Iterator[Piece]:

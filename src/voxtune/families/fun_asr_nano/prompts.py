@@ -16,7 +16,8 @@ LANGUAGES = {
 """Language codes and the names that the prompts use; any other name is used as it is written."""
 
 HOTWORD_CONTEXT = (
-    "请结合上下文信息，更加准确地完成语音转写任务。如果没有相关信息，我们会留空。\n\n\n**上下文信息：**\n\n\n热词列表：[{}]\n"
+    "请结合上下文信息，更加准确地完成语音转写任务。如果没有相关信息，我们会留空。\n\n\n"
+    "**上下文信息：**\n\n\n热词列表：[{}]\n"
 )
 
 CHINESE_HEADER = "请结合下面提供的上下文信息，更加准确地完成语音转写任务。如果没有相关信息，我们会留空。\n"

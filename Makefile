@@ -1,0 +1,31 @@
+# `make demo` and `make test` work on a fresh machine: each makes .venv first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint demo-assets clean
+
+demo: $(VENV)/installed
+	$(BIN)/voxtune demo
+
+test: $(VENV)/installed
+	$(BIN)/pytest -n 2 tests
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+demo-assets: $(VENV)/installed
+	$(BIN)/python -m demo.make_speech
+	$(BIN)/python -m demo.make_base
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet -c constraints.txt torch==2.13.0
+	$(BIN)/pip install --quiet -c constraints.txt -e ".[dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist

@@ -1,0 +1,26 @@
+"""The learning rate as a function of the step."""
+
+from __future__ import annotations
+
+import pytest
+
+from voxtune.recipe import ScheduleSection
+from voxtune.training.optim import schedule_factor
+
+
+@pytest.mark.parametrize("kind", ["cosine", "linear", "constant"])
+def test_warmup_is_linear_then_the_kind_decides(kind: str) -> None:
+    schedule = ScheduleSection(kind=kind, warmup=0.1)
+    factors = [schedule_factor(schedule, step, 100) for step in range(1, 101)]
+    assert factors[:10] == pytest.approx([i / 10 for i in range(1, 11)])
+    assert factors[-1] == pytest.approx(1.0 if kind == "constant" else 0.0, abs=1e-12)
+    assert all(a >= b for a, b in zip(factors[9:], factors[10:], strict=False))
+
+
+def test_warmup_of_one_or_more_counts_steps() -> None:
+    schedule = ScheduleSection(kind="constant", warmup=4)
+    assert [schedule_factor(schedule, s, 1000) for s in (1, 2, 4, 5)] == [0.25, 0.5, 1.0, 1.0]
+
+
+def test_no_warmup_starts_at_the_full_rate() -> None:
+    assert schedule_factor(ScheduleSection(kind="constant", warmup=0), 1, 10) == 1.0
