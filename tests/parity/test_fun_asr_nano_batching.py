@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.parity.conftest import cases
-from tests.parity.fun_asr_nano import FAMILY, read_json
+from tests.parity.tensors import FAMILY, read_json
 from voxtune.families.fun_asr_nano.upstream_batching import source_length, upstream_batches
 
 VARIANTS = [

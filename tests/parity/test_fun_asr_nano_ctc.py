@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tests.parity.conftest import cases
-from tests.parity.fun_asr_nano import FAMILY, assert_close, read_json, read_tensors, segments, valid
+from tests.parity.tensors import FAMILY, assert_close, read_json, read_tensors, segments, valid
 from voxtune.families.fun_asr_nano.model import CtcHead
 from voxtune.parts.ctc import AlignedToken, align, greedy
 from voxtune.parts.transformer_adaptor import AdaptorConfig, TransformerAdaptor

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tests.parity.conftest import cases
-from tests.parity.fun_asr_nano import (
+from tests.parity.tensors import (
     FAMILY,
     assert_close,
     assert_gradient,

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tests.parity.conftest import cases
-from tests.parity.fun_asr_nano import FAMILY, assert_close, read_json, read_tensors
+from tests.parity.tensors import FAMILY, assert_close, read_json, read_tensors
 from voxtune.data import audio
 from voxtune.data.sample import AudioPart
 from voxtune.parts.kaldi_frontend import Cmvn, FrontendConfig, features, log_mel, stack_frames
