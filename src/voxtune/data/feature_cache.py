@@ -67,7 +67,7 @@ class FeatureCache:
         return False
 
     def put(self, key: str, audio: AudioInput) -> int:
-        """Store a recording's output and return the bytes that it takes; 0 when the folder is full and it is not stored.
+        """Store a recording's output. Returns the bytes that it takes; 0 = the folder is full, nothing is stored.
 
         Raises DataError when the folder cannot be written to.
         """
@@ -113,8 +113,8 @@ class FeatureCache:
         return self.entries / key[:2] / f"{key}.safetensors"
 
     def _frames(self, file: safe_open) -> int:
-        metadata = file.metadata()
-        if metadata["stage"] != self.stage or "features" not in file.keys():  # noqa: SIM118
+        metadata: dict[str, str] = file.metadata()  # type: ignore[no-untyped-call]
+        if metadata["stage"] != self.stage:
             raise ValueError(f"not an output of {self.stage}")
         return int(metadata["frames"])
 

@@ -23,15 +23,15 @@ class FileHashes:
 
     def of(self, path: Path) -> str:
         """Hexadecimal SHA-256 of a file as it is now. Raises OSError when it cannot be read."""
-        name = os.path.abspath(path)
-        status = os.stat(name)
+        name = str(path.absolute())
+        status = path.stat()
         size, changed = status.st_size, status.st_mtime_ns
         known = self._known.get(name)
         if known is None or known[:2] != (size, changed):
             self._catch_up()
             known = self._known.get(name)
         if known is None or known[:2] != (size, changed):
-            known = self._known[name] = (size, changed, sha256(Path(name)))
+            known = self._known[name] = (size, changed, sha256(path))
             self._append(name, *known)
         return known[2]
 
@@ -39,11 +39,12 @@ class FileHashes:
         """Read the lines that came since the last time."""
         if not self.memory.exists():
             return
+        start = self._read
         with self.memory.open("rb") as file:
-            file.seek(self._read)
+            file.seek(start)
             new = file.read()
         whole = new[: new.rfind(b"\n") + 1]
-        self._read += len(whole)
+        self._read = start + len(whole)
         for line in whole.splitlines():
             try:
                 name, size, changed, digest = json.loads(line)

@@ -89,4 +89,4 @@ def evaluating(parts: list[nn.Module]) -> Iterator[None]:
 
 
 def _add(digest: hashlib._Hash, values: Tensor) -> None:
-    digest.update(values.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    digest.update(values.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
