@@ -48,7 +48,7 @@ class FileHashes:
         for line in whole.splitlines():
             try:
                 name, size, changed, digest = json.loads(line)
-            except ValueError:
+            except (ValueError, TypeError):
                 continue
             self._known[name] = (size, changed, digest)
 
