@@ -32,7 +32,7 @@ def allow_missing_torchaudio() -> None:
 def check_weights(runtime: AutoModel) -> None:
     """Stop unless the model and the folder's checkpoint hold the same tensors, up to the model's own dtypes."""
     path = runtime.kwargs.get("init_param")
-    if not path or not os.path.exists(path):
+    if not path or not Path(path).exists():
         sys.exit(f"{runtime.model_path}: configuration.json names no existing init_param, upstream would run untrained")
     stored = torch.load(path, map_location="cpu", weights_only=True)
     stored = stored.get("state_dict", stored)
