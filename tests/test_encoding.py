@@ -32,7 +32,13 @@ from voxtune.training.loading import Pack, Packs
 from voxtune.training.parallel import Parallel
 
 FORK = get_context("fork")
-FAMILY = cast(Family, SimpleNamespace(frozen_encoder=frozen_encoder))
+FAMILY = cast(
+    Family,
+    SimpleNamespace(
+        frozen_encoder=frozen_encoder,
+        parts={part: (f"{part}.*",) for part in ("audio_encoder", "audio_adaptor", "llm")},
+    ),
+)
 QUIET = Console(quiet=True)
 ROWS = 30
 
@@ -207,10 +213,10 @@ class TestPrepareCache:
         )
 
     def prepare(self, recipe: Recipe, trained: tuple[str, ...] = ("llm",)) -> tuple[FeatureCache | None, str]:
+        for name, parameter in self.tiny.model.named_parameters():
+            parameter.requires_grad = name.startswith(trained)
         console = Console(file=io.StringIO(), width=1000)
-        cache = prepare_cache(
-            recipe, FAMILY, self.tiny.model, self.tiny.layout, self.samples, trained, Parallel(), console
-        )
+        cache = prepare_cache(recipe, FAMILY, self.tiny.model, self.tiny.layout, self.samples, Parallel(), console)
         assert isinstance(console.file, io.StringIO)
         return cache, console.file.getvalue()
 
@@ -229,6 +235,7 @@ class TestPrepareCache:
 
     def test_none_when_nothing_is_frozen_or_no_cache_is_wanted(self) -> None:
         assert self.prepare(self.recipe(), ("audio_encoder", "llm")) == (None, "")
+        assert self.prepare(self.recipe(), ("audio_encoder.encoders.0.norm2.bias",)) == (None, "")
         assert self.prepare(self.recipe(limit_gb=0)) == (None, "")
         assert not self.folder.exists()
 
@@ -245,6 +252,11 @@ class TestPrepareCache:
         assert cache is not None and len(list(self.folder.glob("*/*/*.safetensors"))) == 12
         found = cache.get(self.samples[0].audio[0])
         assert found is not None and found.features.dtype == torch.bfloat16
+
+    def test_stage_ends_before_the_first_trained_parameter(self) -> None:
+        for trained, stage in (("llm", "audio_adaptor"), ("audio_adaptor.blocks.0.norm1", "audio_encoder")):
+            cache, said = self.prepare(self.recipe(), (trained,))
+            assert cache is not None and cache.stage == stage and f"{stage} is frozen" in said
 
     def test_report_counts_all_processes(self) -> None:
         encoder = frozen_encoder(self.tiny.model, self.tiny.layout, {"llm"})

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass
+from fnmatch import fnmatchcase
 from itertools import groupby
 from typing import cast
 
@@ -129,6 +130,16 @@ def encode(
     return EncodingReport(encoded, found.cached, len(found.missing) - encoded, written, seconds)
 
 
+def trained_parts(family: Family, model: Model) -> set[str]:
+    """Parts of which some parameter is trained, also when a recipe names parameters by a pattern of its own."""
+    names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    return {
+        part
+        for part, patterns in family.parts.items()
+        if any(fnmatchcase(name, pattern) for pattern in patterns for name in names)
+    }
+
+
 def open_cache(recipe: Recipe, encoder: AudioEncoder) -> FeatureCache:
     """The cache that a recipe names. Precision is part of an entry's identity: it changes the numbers."""
     data = recipe.data
@@ -185,18 +196,18 @@ def prepare_cache(
     model: Model,
     layout: Layout,
     samples: Sequence[Sample],
-    trained: Collection[str],
     parallel: Parallel,
     console: Console,
 ) -> FeatureCache | None:
-    """The cache of a run's frozen features, filled with those of all samples.
+    """The cache of a run's frozen features, filled with those of all samples. The model is on its device, and frozen
+    but for what the run trains.
 
     A run that hears its data once takes only what is there (`voxtune encode` puts it there). None when no audio
     encoder is frozen, when what it reads is random, or with `data.feature_cache_gb: 0`.
     """
     if recipe.data.feature_cache_gb == 0:
         return None
-    encoder = family.frozen_encoder(model, layout, trained)
+    encoder = family.frozen_encoder(model, layout, trained_parts(family, model))
     if encoder is None:
         return None
     cache = open_cache(recipe, encoder)

@@ -13,8 +13,8 @@ import torch
 from pydantic import BaseModel
 from torch import Tensor, nn
 
-from voxtune.data.example import AudioInput, Batch, Example
 from voxtune.data.audio import Resampler
+from voxtune.data.example import AudioInput, Batch, Example
 from voxtune.data.sample import Sample
 
 
@@ -154,7 +154,7 @@ class Family(ABC):
 
     @abstractmethod
     def frozen_encoder(self, model: Model, layout: Layout, trained: Collection[str]) -> AudioEncoder | None:
-        """The deepest audio stage that training the named parts leaves alone, None when there is none."""
+        """The deepest audio stage that training anything in these parts leaves as it is; None = there is none."""
 
     @abstractmethod
     def export(self, model: Model, folder: Path) -> None:

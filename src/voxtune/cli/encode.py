@@ -1,0 +1,66 @@
+"""`voxtune encode RECIPE [key=value …]`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from voxtune.recipe import Recipe
+    from voxtune.training.parallel import Parallel
+
+
+def encode(
+    recipe: Annotated[Path, typer.Argument(help="a recipe of yours")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="dotted keys, such as data.feature_cache=DIR")] = None,
+) -> None:
+    """Compute the frozen features that the run of a recipe will read. The same command goes on where it stopped."""
+    from voxtune.recipe import load_recipe
+    from voxtune.training.launch import launched, relaunch
+
+    loaded = load_recipe(recipe, overrides)
+    if loaded.launch.processes > 1 and not launched():
+        raise typer.Exit(relaunch(loaded.launch.processes, sys.argv[1:]))
+
+    from voxtune.training.parallel import processes
+
+    with processes() as parallel:
+        _encode(loaded, parallel)
+
+
+def _encode(recipe: Recipe, parallel: Parallel) -> None:
+    import torch
+    from rich.console import Console
+
+    from voxtune.encoding import fill_cache, open_cache, trained_parts
+    from voxtune.errors import RecipeError
+    from voxtune.families import find
+    from voxtune.training import tuning
+    from voxtune.training.corpus import read_corpora
+    from voxtune.training.run import with_parts
+
+    if recipe.data.feature_cache_gb == 0:
+        raise RecipeError("data.feature_cache_gb = 0 leaves no room for features; raise it")
+    console = Console(quiet=not parallel.is_main)
+    family = find(recipe.model.family)
+    model = family.load(recipe.model.source, recipe.model.options, dtype=torch.float32)
+    layout = family.layout(model, recipe.model.options, recipe.data.task)
+    corpus, validation = read_corpora(recipe, layout, None)
+    recipe = with_parts(recipe, family.parts_for(corpus.hours))
+    tuning.apply(model, family, recipe.tune, recipe.train.learning_rate)
+    model.to(parallel.device)
+    encoder = family.frozen_encoder(model, layout, trained_parts(family, model))
+    if encoder is None:
+        raise RecipeError(
+            f"nothing can be encoded ahead: tune.parts {recipe.tune.parts} trains the audio encoder, or an option of "
+            "the model section (noise, masking) makes its input other each time"
+        )
+    cache = open_cache(recipe, encoder)
+    report = fill_cache(recipe, layout, encoder, cache, [*corpus.samples, *validation.samples], parallel, console)
+    console.print(
+        f"{report.encoded} recordings encoded ({report.seconds_of_audio / 3600:.2f} h, {report.bytes / 1e6:.1f} MB), "
+        f"{report.cached_already} were there, {report.skipped_full} did not fit"
+    )
