@@ -12,6 +12,7 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from voxtune.data.example import IGNORED, Batch
 from voxtune.families.family import Model
+from voxtune.families.fun_asr_nano.assets import Assets
 from voxtune.families.fun_asr_nano.config import FunAsrNanoConfig
 from voxtune.parts.attention import Segments
 from voxtune.parts.cross_entropy import cross_entropy_sum
@@ -51,6 +52,8 @@ class FunAsrNano(Model):
         self.ctc_decoder = TransformerAdaptor(config.ctc_decoder) if config.ctc_decoder else None
         self.ctc = CtcHead(config.ctc_decoder.llm_dim, config.ctc_vocabulary) if config.ctc_decoder else None
         self.ctc_weight = ctc_weight
+        self.assets: Assets | None = None
+        """The folder that the model was loaded from, without its weights."""
 
     @property
     def stream_weights(self) -> dict[str, float]:
