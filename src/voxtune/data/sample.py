@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+
+
+NO_NUL = r"^[^\x00]+$"
+"""What a file name can be."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +43,9 @@ class AudioPart(Strict):
     """Recorded sound inside a turn: a file, or a stretch of it, or one of its channels."""
 
     kind: Literal["audio"] = "audio"
-    path: str = Field(description="local path (relative to the manifest) or http(s) URL")
-    start: float = Field(0.0, ge=0, description="seconds into the file")
-    duration: float | None = Field(None, gt=0, description="seconds; None = to the end")
+    path: str = Field(min_length=1, pattern=NO_NUL, description="local path (relative to the manifest) or http(s) URL")
+    start: float = Field(0.0, ge=0, allow_inf_nan=False, description="seconds into the file")
+    duration: float | None = Field(None, gt=0, allow_inf_nan=False, description="seconds; None = to the end")
     channel: int | None = Field(None, ge=0, description="None = the mean of all channels")
 
 
@@ -119,10 +124,13 @@ class Sample(Strict):
         return [part for turn in self.turns for part in turn.audio]
 
     def question(self) -> Sample:
-        """The sample without its last assistant turn: what generation starts from."""
+        """What generation starts from: of the last assistant turn only the words that open it untrained are left."""
         if not self.turns or self.turns[-1].role != "assistant":
             return self
-        return self.model_copy(update={"turns": self.turns[:-1]})
+        parts = self.turns[-1].parts
+        opening = list(takewhile(lambda part: isinstance(part, TextPart) and not part.trained, parts))
+        answer = [Turn(role="assistant", parts=opening)] if opening else []
+        return self.model_copy(update={"turns": self.turns[:-1] + answer})
 
     @property
     def answer(self) -> str:

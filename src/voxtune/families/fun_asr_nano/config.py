@@ -24,6 +24,8 @@ class Options(Strict):
 
     ctc_weight: float = Field(0.0, ge=0, description="weight of a CTC loss beside the language model's; 0 = upstream")
     dither: float = Field(0.0, ge=0, description="noise added to training audio, int16 scale; upstream always has 1.0")
+    system_prompt: bool = Field(True, description="false: no system message, upstream's `sys_prompt: false`")
+    think_block: bool = Field(False, description="an empty thought before answers, upstream's `do_think: false`")
     context_header: bool = Field(False, description="put upstream's training context header before the first user turn")
     resampler: Literal["soxr", "sinc"] = Field("soxr", description="sinc = bit-compatible with upstream")
     spec_augment: bool = Field(False, description="mask random bands and stretches of training features")

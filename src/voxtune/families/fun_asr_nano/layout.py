@@ -25,6 +25,7 @@ from voxtune.parts.kaldi_frontend import INT16_SCALE, Cmvn, features
 from voxtune.parts.spec_augment import spec_augment
 
 PLACEHOLDER = 0
+NO_THOUGHT = "<think>\n\n</think>\n\n"
 SHORTEST_SECONDS = 0.1
 LONGEST_SECONDS = 120.0
 LONGEST_ANSWER = 2048
@@ -130,14 +131,17 @@ class AsrLayout(Layout):
 
     def _stretches(self, sample: Sample) -> Iterator[Piece]:
         system = next((turn.text for turn in sample.turns if turn.role == "system"), SYSTEM)
-        yield Piece(f"<|im_start|>system\n{system}<|im_end|>\n")
+        if self.options.system_prompt:
+            yield Piece(f"<|im_start|>system\n{system}<|im_end|>\n")
         turns = [turn for turn in sample.turns if turn.role != "system"]
         for number, turn in enumerate(turns):
             if turn.role == "assistant":
                 for part in turn.parts:
                     if not isinstance(part, AudioPart):
                         yield Piece(part.text, answer=part.trained)
-                yield Piece("<|im_end|>", answer=any(p.trained for p in turn.parts if not isinstance(p, AudioPart)))
+                trained = any(part.trained for part in turn.parts if not isinstance(part, AudioPart))
+                if trained or number + 1 < len(turns):  # else the answer is open: generation continues it
+                    yield Piece("<|im_end|>", answer=trained)
             else:
                 answer = turns[number + 1].text if number + 1 < len(turns) else ""
                 yield from self._user_stretches(sample, turn, answer, first=number == 0)
@@ -155,7 +159,7 @@ class AsrLayout(Layout):
                 yield Piece(audio=part, transcript=answer)
             else:
                 yield Piece(part.text)
-        yield Piece("<|im_end|>\n<|im_start|>assistant\n")
+        yield Piece("<|im_end|>\n<|im_start|>assistant\n" + (NO_THOUGHT if self.options.think_block else ""))
 
     def _audio_input(
         self, audio: Tensor | AudioInput, start: int, transcript: str, random: np.random.Generator | None
