@@ -57,12 +57,12 @@ def decode(part: AudioPart) -> tuple[NDArray[np.float32], int]:
         try:
             skipped = first if file.format == "MP3" else 0  # seeking in mp3 is not exact
             file.seek(first - skipped)
-            frames = file.read(skipped + count, dtype="float32", always_2d=True)[skipped:]
+            frames: NDArray[np.float32] = file.read(skipped + count, dtype="float32", always_2d=True)[skipped:]
         except soundfile.LibsndfileError as error:
             raise DataError(
                 f"{part.path}: damaged or cut off, the decoder stops ({error}); replace the file"
             ) from error
-        rate = file.samplerate
+        rate = int(file.samplerate)
     if len(frames) < count:
         raise DataError(
             f"{part.path}: cut off, the header promises {count / rate:.2f} s and {len(frames) / rate:.2f} s can be "
@@ -126,11 +126,11 @@ def _span(part: AudioPart, file: soundfile.SoundFile) -> tuple[int, int]:
     first = round(part.start * rate)
     count = total - first if part.duration is None else round(part.duration * rate)
     if first >= total:
-        raise DataError(f"{part.path}: start {part.start:g} s, but the file ends at {total / rate:.2f} s")
+        raise DataError(f"{part.path}: start {part.start:g} s, but the file ends at {total / rate:.2f} s; correct it")
     if first + count > total + ROUNDING_SECONDS * rate:
         raise DataError(
-            f"{part.path}: start {part.start:g} s and duration {part.duration:g} s go to {part.start + part.duration:g} s, "
-            f"but the file ends at {total / rate:.2f} s"
+            f"{part.path}: start {part.start:g} s and duration {count / rate:g} s reach past the end of the file "
+            f"at {total / rate:.2f} s; correct them"
         )
     if count == 0:
         raise DataError(f"{part.path}: duration {part.duration:g} s is shorter than one sample; lengthen it")
@@ -138,9 +138,9 @@ def _span(part: AudioPart, file: soundfile.SoundFile) -> tuple[int, int]:
 
 
 def _unreadable(path: Path) -> str:
-    if not path.exists():
+    if not os.path.exists(path):
         return "no such file; correct the path"
-    if path.is_dir():
+    if os.path.isdir(path):
         return "a folder, not a file; give the path of a recording"
     if not os.access(path, os.R_OK):
         return "no permission to read it; change its permissions"
