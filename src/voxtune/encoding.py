@@ -163,10 +163,11 @@ def fill_cache(
     if seconds:
         values = seconds * encoder.values_per_second
         estimate = values * (4 if recipe.train.precision == "fp32" else 2)
-        console.print(
+        _say(
+            console,
             f"{encoder.stage} is frozen: {seconds / 3600:.2f} h of audio go through it once, about "
             f"{_size(estimate)} in {cache.folder}, which holds {_size(cache.size_bytes)} of at most "
-            f"{_size(cache.limit_bytes)}"
+            f"{_size(cache.limit_bytes)}",
         )
     with autocast(recipe.train.precision, parallel.device):
         done = encode(
@@ -181,12 +182,13 @@ def fill_cache(
     counts = zip(*map(astuple, parallel.gather(done)), strict=True)
     report = EncodingReport(*map(sum, counts))
     if report.skipped_full:
-        console.print(
-            f"[yellow]{cache.folder} is full: {report.skipped_full} recordings are not in it and are encoded anew in "
-            f"every epoch. Raise data.feature_cache_gb, or delete folders of other models from it[/]"
+        _say(
+            console,
+            f"{cache.folder} is full: {report.skipped_full} recordings are not in it and are encoded anew in every "
+            "epoch. Raise data.feature_cache_gb, or delete folders of other models from it",
         )
     elif not report.encoded:
-        console.print(f"{encoder.stage} is frozen: all {report.cached_already} outputs are in {cache.folder}")
+        _say(console, f"{encoder.stage} is frozen: all {report.cached_already} outputs are in {cache.folder}")
     return report
 
 
@@ -291,6 +293,10 @@ class _Amounts(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         return Text(f"{task.speed or 0:.0f} s audio/s  {_size(task.fields['written'])}")
+
+
+def _say(console: Console, line: str) -> None:
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _size(count: float) -> str:
