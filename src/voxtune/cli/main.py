@@ -17,7 +17,6 @@ VERBS = {
     "new": "Copy a commented recipe to own.",
     "prepare": "Turn any data layout into any other.",
     "check": "Say what is wrong with the data of a recipe, or with data files.",
-    "plan": "Steps, time and memory of a run, before it starts.",
     "encode": "Compute frozen features ahead of training.",
     "train": "Start a run, or resume it with the same command.",
     "export": "Write a run in upstream's own layout.",

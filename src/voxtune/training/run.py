@@ -51,9 +51,8 @@ def _train(recipe: Recipe, parallel: Parallel, console: Console) -> Progress:
     groups = tuning.apply(model, family, recipe.tune, recipe.train.learning_rate)
     tuning.prepare(model, recipe.train)
     model.to(parallel.device)
-    trained = {group.part for group in groups}
     everything = [*corpus.samples, *validation.samples]
-    cache = prepare_cache(recipe, family, model, layout, everything, trained, parallel, console)
+    cache = prepare_cache(recipe, family, model, layout, everything, parallel, console)
 
     plan = corpus.plan(recipe)
     total_steps = steps_in_all(recipe, corpus)

@@ -20,14 +20,13 @@ from torch import Tensor
 
 from voxtune.data.example import Batch
 from voxtune.families.family import Model
+from voxtune.parts.precision import autocast
 from voxtune.recipe import TrainSection
 from voxtune.training.optim import schedule_factor, set_learning_rate
 from voxtune.training.parallel import Parallel
 from voxtune.training.tuning import set_train_mode
 
 logger = logging.getLogger(__name__)
-
-AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,8 @@ class Trainer:
         A step whose loss or gradient is not finite is not applied, and its samples are named. `stop`: this process
         was asked to stop.
         """
-        set_train_mode(self.model)
+        if not self.model.training:
+            set_train_mode(self.model)
         seed = np.random.SeedSequence([self.train.seed, number, self.parallel.rank])
         torch.manual_seed(int(seed.generate_state(1)[0]))
         totals = self._totals(micro_batches, stop)
@@ -141,8 +141,7 @@ class Trainer:
 
     def autocast(self) -> AbstractContextManager[object]:
         """Mixed precision as the recipe asks for it."""
-        dtype = AUTOCAST.get(self.train.precision)
-        return torch.autocast(self.parallel.device.type, dtype) if dtype else nullcontext()
+        return autocast(self.train.precision, self.parallel.device)
 
     @torch.no_grad()
     def evaluate(self, batches: Iterable[Batch]) -> dict[str, float]:

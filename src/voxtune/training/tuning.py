@@ -41,6 +41,8 @@ def apply(
     """
     if tune.parts == "auto":
         raise ValueError("tune.parts: auto is replaced by the parts that the hours of data call for, before apply()")
+    if not tune.parts and tune.method == "full":
+        raise RecipeError("tune.parts is empty: nothing would be trained")
     if lora_layers(model):
         raise RecipeError("model.source holds LoRA beside its weights: export it with --merge, and train from that")
     rates = tune.parts if isinstance(tune.parts, dict) else dict.fromkeys(tune.parts, learning_rate)

@@ -1,0 +1,1 @@
+"""What we claim, measured. Each file is a command that prints a table."""
