@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.parity.conftest import cases
-from tests.parity.fun_asr_nano import collated_batch, network
+from tests.parity.model_case import collated_batch, network
 from voxtune.data.example import Batch
 from voxtune.families.family import Model
 from voxtune.families.fun_asr_nano import FAMILY
