@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from multiprocessing import get_context
 from pathlib import Path
@@ -29,7 +30,7 @@ from voxtune.families.fun_asr_nano.config import Options
 from voxtune.families.fun_asr_nano.frozen import FrozenEncoder, frozen_encoder
 from voxtune.recipe import Recipe
 from voxtune.training.loading import Pack, Packs
-from voxtune.training.parallel import Parallel
+from voxtune.training.parallel import Parallel, processes
 
 FORK = get_context("fork")
 FAMILY = cast(
@@ -258,12 +259,27 @@ class TestPrepareCache:
             cache, said = self.prepare(self.recipe(), (trained,))
             assert cache is not None and cache.stage == stage and f"{stage} is frozen" in said
 
-    def test_report_counts_all_processes(self) -> None:
-        encoder = frozen_encoder(self.tiny.model, self.tiny.layout, {"llm"})
-        assert encoder is not None
-        recipe = self.recipe()
-        cache = open_cache(recipe, encoder)
-        parallel = Parallel()
-        parallel.gather = lambda value: [value, value]  # type: ignore[method-assign]
-        report = fill_cache(recipe, self.tiny.layout, encoder, cache, self.samples, parallel, QUIET)
-        assert report == EncodingReport(12, 0, 0, 2 * cache.size_bytes, pytest.approx(13.5))
+    def test_two_processes_of_a_run_share_the_work(self) -> None:
+        with socket.socket() as free:
+            free.bind(("localhost", 0))
+            port = free.getsockname()[1]
+        reports = FORK.Queue()
+        workers = [FORK.Process(target=self._fill_as, args=(rank, port, reports)) for rank in range(2)]
+        for worker in workers:
+            worker.start()
+        found = [reports.get(timeout=60) for _ in workers]
+        for worker in workers:
+            worker.join()
+        files = list(self.folder.glob("*/*/*.safetensors"))
+        assert found == [(3, EncodingReport(6, 0, 0, sum(f.stat().st_size for f in files), pytest.approx(6.75)))] * 2
+        assert len(files) == 6
+
+    def _fill_as(self, rank: int, port: int, reports: Any) -> None:
+        os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
+        found = frozen_encoder(self.tiny.model, self.tiny.layout, {"llm"})
+        assert found is not None
+        encoder, recipe = Watched(found), self.recipe()
+        with processes() as parallel:
+            cache = open_cache(recipe, encoder)
+            report = fill_cache(recipe, self.tiny.layout, encoder, cache, self.samples, parallel, QUIET)
+            reports.put((sum(map(len, encoder.calls)), report))
