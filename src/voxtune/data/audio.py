@@ -138,9 +138,9 @@ def _span(part: AudioPart, file: soundfile.SoundFile) -> tuple[int, int]:
 
 
 def _unreadable(path: Path) -> str:
-    if not os.path.exists(path):
+    if not os.path.exists(path):  # noqa: PTH110 (Path raises on long names)
         return "no such file; correct the path"
-    if os.path.isdir(path):
+    if path.is_dir():
         return "a folder, not a file; give the path of a recording"
     if not os.access(path, os.R_OK):
         return "no permission to read it; change its permissions"

@@ -9,7 +9,6 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
-
 NO_NUL = r"^[^\x00]+$"
 """What a file name can be."""
 
@@ -110,6 +109,11 @@ class Sample(Strict):
     def origin(self) -> str:
         """Where the sample was read, for messages: `file:line`, or its key."""
         return str(self._origin) if self._origin else f"sample {self.key!r}"
+
+    @property
+    def place(self) -> Origin | None:
+        """The file and line that the sample was read from, None when it was made in memory."""
+        return self._origin
 
     def at(self, file: Path, line: int) -> Sample:
         """Remember the file and line that the sample was read from; returns itself."""

@@ -134,14 +134,14 @@ def locator(file: Path, *, from_current_folder: bool) -> Callable[[str], str]:
 
     With `from_current_folder`, a path that does not exist there is taken from the current folder if it exists here.
     """
-    folder, current = os.path.abspath(file.parent), os.getcwd()
+    folder, current = str(file.parent.absolute()), str(Path.cwd())
     elsewhere = from_current_folder and folder != current
 
     def locate(path: str) -> str:
         if path.startswith("/") or is_url(path):
             return path
         near = f"{folder}/{path}"
-        if elsewhere and not os.path.exists(near) and os.path.exists(path):
+        if elsewhere and not os.path.exists(near) and os.path.exists(path):  # noqa: PTH110 (Path raises on long names)
             return f"{current}/{path}"
         return near
 
@@ -150,7 +150,7 @@ def locator(file: Path, *, from_current_folder: bool) -> Callable[[str], str]:
 
 def written_path(path: str, manifest: Path) -> str:
     """A recording's path as a manifest writes it: relative when it lies under the manifest's folder."""
-    folder = f"{os.path.abspath(manifest.parent)}/"
+    folder = f"{manifest.parent.absolute()}/"
     return path if is_url(path) else path.removeprefix(folder)
 
 
