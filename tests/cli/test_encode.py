@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from click.testing import CliRunner
+from typer.testing import CliRunner
 
 from tests.conftest import TinyAsr
 from voxtune.cli.main import app
