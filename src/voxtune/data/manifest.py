@@ -10,7 +10,7 @@ from pathlib import Path
 
 from voxtune.data.formats import formats
 from voxtune.data.formats.format import Format, TokenCounter
-from voxtune.data.formats.lines import Problems, numbered_lines, shown
+from voxtune.data.formats.lines import Problems, first_line, shown
 from voxtune.data.sample import Sample
 from voxtune.errors import DataError
 
@@ -73,7 +73,7 @@ def layout_named(name: str) -> Format:
 
 def recognised(file: Path) -> str:
     """The name of a file's layout, by the name of the file and its first line. Raises DataError when it has none."""
-    _, head = next(numbered_lines(file))
+    head = first_line(file)
     found = [layout.name for layout in formats().values() if layout.recognises(file, head)]
     if len(found) == 1:
         return found[0]

@@ -118,6 +118,17 @@ def read_text(file: Path) -> str:
         ) from error
 
 
+def first_line(file: Path) -> str:
+    """The first line with content. Raises what `numbered_lines` raises."""
+    try:
+        with file.open("rb") as lines:
+            head = next((line for line in lines if line.strip()), b"")
+        text = head.decode("utf-8-sig").strip()
+    except (OSError, UnicodeDecodeError):
+        text = ""
+    return text or next(numbered_lines(file))[1]
+
+
 def numbered_lines(file: Path) -> Iterator[tuple[int, str]]:
     """Lines with content and their numbers from 1. Raises what `read_text` raises, and DataError without any line."""
     found = False
