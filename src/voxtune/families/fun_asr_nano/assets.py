@@ -28,6 +28,9 @@ LLM = "Qwen3-0.6B"
 CTC_RANKS = "multilingual.tiktoken"
 CMVN = "am.mvn"
 
+VOCABULARIES = ("tokenizer.json", "vocab.json")
+CHAT_TOKENS = ("<|im_start|>", "<|im_end|>")
+
 CTC_KEYS = ("ctc_decoder", "ctc_decoder_conf", "ctc_vocab_size", "ctc_conf", "ctc_tokenizer", "ctc_tokenizer_conf")
 """Upstream takes these from `model_conf` too."""
 
@@ -101,11 +104,18 @@ def read_mapping(path: Path, parse: Callable[[str], Any]) -> dict[str, Any]:
 
 
 def read_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer of a folder. Raises CheckpointError when it is missing or damaged."""
+    """The tokenizer of a folder. Raises CheckpointError when it is missing, damaged or has no chat tokens."""
+    if not any((folder / name).is_file() for name in VOCABULARIES):
+        # transformers would make an empty tokenizer.
+        raise CheckpointError(f"{folder}: no tokenizer ({' or '.join(VOCABULARIES)}); copy it from the base model")
     try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # the tokenizers library raises bare Exception for a damaged file
-        raise CheckpointError(f"{folder}: no readable tokenizer ({str(error).splitlines()[0]})") from error
+        raise CheckpointError(f"{folder}: damaged tokenizer ({str(error).splitlines()[0]})") from error
+    vocabulary = tokenizer.get_vocab()
+    if absent := [token for token in CHAT_TOKENS if token not in vocabulary]:
+        raise CheckpointError(f"{folder}: the tokenizer has no {' and '.join(absent)}; it is not this model's")
+    return tokenizer
 
 
 def _resolved_yaml(text: str) -> Any:
