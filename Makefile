@@ -18,8 +18,9 @@ lint: $(VENV)/installed
 	$(BIN)/lint-imports
 
 demo-assets: $(VENV)/installed
-	$(BIN)/python -m demo.make_speech
-	$(BIN)/python -m demo.make_base
+	$(BIN)/python demo/make_speech.py
+	$(BIN)/python demo/make_tokenizer.py
+	$(BIN)/python demo/make_base.py
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

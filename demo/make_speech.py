@@ -1,8 +1,8 @@
 """Make the speech of the demo with espeak-ng: `python demo/make_speech.py [base|harbour|all]`.
 
 `base` fills a cache for training the built-in model, build/demo/base (not in git):
-    waveforms.int16     all utterances end to end, 16 kHz mono: numpy.memmap(path, dtype=numpy.int16)
-    utterances.jsonl    key, split (train or validation), text, voice, start and samples (a slice of the above)
+    speech.wav                       all utterances end to end, 16 kHz mono
+    train.jsonl, validation.jsonl    key, audio, start, duration and text of each, as `voxtune` reads them
 `harbour` writes the data set that ships with the package, src/voxtune/demo/fun_asr_nano, as a user would lay it out:
     {split}_wav.scp, {split}_text.txt and speech/{split}/{key}.opus for four splits.
 
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+import soundfile
 from domains import HARBOUR, HOME, Domain
 from numpy.typing import NDArray
 from rich.progress import track
@@ -117,21 +118,24 @@ def verify_harbour(plan: dict[str, list[Utterance]]) -> None:
 
 
 def make_base(pool: ProcessPoolExecutor) -> None:
-    """Synthesise the base data into one file of samples and one of texts."""
+    """Synthesise the base data: one file of sound, and for each split a manifest of stretches of it."""
     plan = plan_base()
     splits = {utterance.key: split for split, utterances in plan.items() for utterance in utterances}
     utterances = [utterance for split in plan.values() for utterance in split]
     shutil.rmtree(BASE, ignore_errors=True)
-    with atomic_folder(BASE) as folder, (folder / "waveforms.int16").open("wb") as waveforms:
+    with atomic_folder(BASE) as folder:
         start = 0
-        lines = []
-        for utterance, samples in zip(utterances, _progress(pool, _base_samples, utterances, "base"), strict=True):
-            samples.tofile(waveforms)
-            line = {"key": utterance.key, "split": splits[utterance.key], "text": utterance.text}
-            lines.append(json.dumps(line | {"voice": utterance.voice, "start": start, "samples": len(samples)}))
-            start += len(samples)
-        write_text(folder / "utterances.jsonl", "\n".join(lines) + "\n")
-    print(f"base: {len(lines)} utterances, {start / SAMPLE_RATE / 3600:.2f} h")
+        lines: dict[str, list[str]] = {split: [] for split in plan}
+        with soundfile.SoundFile(folder / "speech.wav", "w", SAMPLE_RATE, 1, "PCM_16") as waveforms:
+            for utterance, samples in zip(utterances, _progress(pool, _base_samples, utterances, "base"), strict=True):
+                waveforms.write(samples)
+                place = {"start": start / SAMPLE_RATE, "duration": len(samples) / SAMPLE_RATE}
+                line = {"key": utterance.key, "audio": "speech.wav", **place, "text": utterance.text}
+                lines[splits[utterance.key]].append(json.dumps(line) + "\n")
+                start += len(samples)
+        for split, of_split in lines.items():
+            write_text(folder / f"{split}.jsonl", "".join(of_split))
+    print(f"base: {len(utterances)} utterances, {start / SAMPLE_RATE / 3600:.2f} h")
 
 
 def _base_samples(utterance: Utterance) -> NDArray[np.int16]:
