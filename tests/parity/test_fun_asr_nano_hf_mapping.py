@@ -10,7 +10,7 @@ import torch
 from transformers import FunAsrNanoForConditionalGeneration
 
 from tests.parity.conftest import cases
-from tests.parity.fun_asr_nano import collated_batch, network
+from tests.parity.model_case import collated_batch, network
 from tests.parity.tensors import FAMILY, assert_close, read_json, read_tensors, valid
 from voxtune.families.fun_asr_nano.config import config_from
 from voxtune.families.fun_asr_nano.hf_layout import (

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tests.parity.conftest import cases
-from tests.parity.fun_asr_nano import collated_batch, network
+from tests.parity.model_case import collated_batch, network
 from tests.parity.tensors import (
     FAMILY,
     assert_close,
