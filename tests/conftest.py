@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 import torch
+import yaml
 from transformers import AutoTokenizer
 
 import voxtune.families.fun_asr_nano
@@ -55,6 +58,7 @@ def build_tiny_asr(options: Options | None = None, *, ctc: bool = True, seed: in
             "head_dim": 16,
             "max_position_embeddings": 4096,
             "tie_word_embeddings": True,
+            "initializer_range": 0.5,  # far apart, so that answers depend on what is heard
         },
         ctc_decoder=AdaptorConfig(encoder_dim=16, llm_dim=16, ffn_dim=16, n_layer=1, attention_heads=2)
         if ctc
@@ -71,3 +75,38 @@ def build_tiny_asr(options: Options | None = None, *, ctc: bool = True, seed: in
 def tiny_asr() -> TinyAsr:
     """A fresh tiny model in training mode, as a loop would hold it, with its layout."""
     return build_tiny_asr()
+
+
+@pytest.fixture(scope="session")
+def tiny_asr_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same model in upstream's layout: config.yaml, model.pt, tokenizers."""
+    model, layout = build_tiny_asr()
+    config, folder = layout.config, tmp_path_factory.mktemp("tiny_asr")
+    shutil.copytree(TINY / "Qwen3-0.6B", folder / "Qwen3-0.6B")
+    shutil.copy(TINY / "multilingual.tiktoken", folder)
+    (folder / "Qwen3-0.6B" / "config.json").write_text(json.dumps({**config.llm, "model_type": "qwen3"}))
+    encoder, adaptor, ctc = config.encoder, config.adaptor, config.ctc_decoder
+    assert ctc is not None
+    settings = {
+        "frontend_conf": {"fs": 16000, "n_mels": 80, "lfr_m": 7, "lfr_n": 6},
+        "audio_encoder_conf": {
+            "output_size": encoder.output_size,
+            "attention_heads": encoder.attention_heads,
+            "linear_units": encoder.linear_units,
+            "num_blocks": encoder.num_blocks,
+            "tp_blocks": encoder.tp_blocks,
+            "dropout_rate": 0.0,
+        },
+        "audio_adaptor_conf": {**_sizes(adaptor), "use_low_frame_rate": True},
+        "ctc_decoder": "Transformer",
+        "ctc_decoder_conf": _sizes(ctc),
+        "ctc_vocab_size": config.ctc_vocabulary,
+    }
+    (folder / "config.yaml").write_text(yaml.safe_dump(settings))
+    torch.save(model.state_dict(), folder / "model.pt")
+    return folder
+
+
+def _sizes(adaptor: AdaptorConfig) -> dict[str, int]:
+    names = ("downsample_rate", "encoder_dim", "llm_dim", "ffn_dim", "n_layer", "attention_heads")
+    return {name: getattr(adaptor, name) for name in names}

@@ -141,6 +141,10 @@ class Family(ABC):
     lora: Lora
 
     @abstractmethod
+    def recognises(self, folder: Path) -> bool:
+        """Whether a folder holds a checkpoint of this family, by its configuration; nothing heavy is read."""
+
+    @abstractmethod
     def load(self, source: str, options: BaseModel, *, dtype: torch.dtype) -> Model:
         """Load an upstream folder, a hub id, or "tiny" (built in), on the CPU."""
 

@@ -37,6 +37,14 @@ class FunAsrNanoFamily(Family):
     }
     lora = Lora(part="llm", targets=("q_proj", "v_proj"))
 
+    def recognises(self, folder: Path) -> bool:
+        from voxtune.families.fun_asr_nano.assets import CONFIG
+        from voxtune.families.fun_asr_nano.hf_layout import is_hf_folder
+
+        config = folder / CONFIG
+        text = config.read_text(encoding="utf-8", errors="replace") if config.is_file() else ""
+        return ("audio_encoder_conf" in text and "audio_adaptor_conf" in text) or is_hf_folder(folder)
+
     def load(self, source: str, options: BaseModel, *, dtype: torch.dtype) -> Model:
         from voxtune.families.fun_asr_nano.checkpoint import PATTERNS, load_folder
 

@@ -38,6 +38,7 @@ def generate(
     Raises VoxtuneError when a language or the times cannot be had.
     """
     ctc = _ctc_tokenizer(model, layout) if settings.timestamps else None
+    layout = layout.inference()
     asked = [(_asked(sample.question(), settings), waveforms) for sample, waveforms in samples]
     examples = [layout.example(sample, waveforms) for sample, waveforms in asked]
     with torch.no_grad(), evaluating([model]):

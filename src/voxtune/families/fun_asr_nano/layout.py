@@ -7,6 +7,7 @@ funasr/models/fun_asr_nano/model.py (`get_prompt`, inference).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from itertools import groupby
 
@@ -172,6 +173,12 @@ class AsrLayout(Layout):
         if self.options.ctc_weight and self.ctc_tokenizer is not None:
             placed.labels = torch.tensor(self.ctc_tokenizer.encode(transcript), dtype=torch.long)
         return placed
+
+    def inference(self) -> AsrLayout:
+        """The layout of questions: upstream asks them without the context header that its training may have."""
+        layout = copy(self)
+        layout.options = self.options.model_copy(update={"context_header": False})
+        return layout
 
     def features(self, waveform: Tensor, random: np.random.Generator | None = None) -> Tensor:
         """What the encoder reads, [rows, width]; augmented when `random` is given and the recipe asks for it."""

@@ -1,0 +1,31 @@
+"""Which family a checkpoint belongs to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from voxtune.errors import CheckpointError
+from voxtune.families import find, names
+from voxtune.families.family import Family
+from voxtune.families.source import TINY, resolve
+
+CONFIGURATIONS = ("*.yaml", "*.json")
+"""Small files of a hub model that tell its family."""
+
+
+def recognise(source: str) -> Family:
+    """The family of a folder, of a hub id, or of "tiny".
+
+    Raises CheckpointError when there is no such source, or when not exactly one family knows it.
+    """
+    families = [find(name) for name in names()]
+    folder = Path(TINY) if source == TINY else resolve(source, Path(TINY), CONFIGURATIONS)
+    found = [family for family in families if source == TINY or family.recognises(folder)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise CheckpointError(f"{source!r} could be of {', '.join(family.name for family in found)}; give a folder")
+    raise CheckpointError(
+        f"{source}: no model that is known here ({', '.join(names())}). Give the folder of a run, of an export, or a "
+        "published one, with its configuration"
+    )

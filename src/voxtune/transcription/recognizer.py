@@ -1,0 +1,68 @@
+"""A model that is ready to listen: where it comes from, on which device, in which precision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from voxtune.errors import VoxtuneError
+from voxtune.families.family import Family, Layout, Model
+from voxtune.families.recognition import recognise
+from voxtune.training.run_folder import is_run, load_run
+
+Precision = Literal["fp32", "bf16", "fp16"]
+DTYPES: dict[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Recognizer:
+    """A model with its token layout, on the device where it computes."""
+
+    family: Family
+    model: Model
+    layout: Layout
+    device: torch.device
+
+
+def load_recognizer(
+    source: str,
+    *,
+    device: str | None = None,
+    precision: Precision = "fp32",
+    checkpoint: Literal["best", "last"] = "best",
+) -> Recognizer:
+    """Load a model: the folder of a run, an exported or published folder, a hub id, or "tiny".
+
+    device: None = the best there is (CUDA, then Apple's GPU, then the CPU). checkpoint: which one of a run.
+    Raises VoxtuneError when there is no such model, or no such device.
+    """
+    place = find_device(device)
+    dtype = DTYPES[precision]
+    if is_run(Path(source)):
+        run = load_run(Path(source), checkpoint)
+        family, model, layout = run.family, run.model, run.layout
+        for parameter in model.parameters():  # buffers, such as rotary frequencies, stay in float32
+            parameter.data = parameter.data.to(dtype)
+    else:
+        family = recognise(source)
+        options = family.options()
+        model = family.load(source, options, dtype=dtype)
+        layout = family.layout(model, options, "asr")
+    return Recognizer(family, model.to(place).eval(), layout, place)
+
+
+def find_device(name: str | None) -> torch.device:
+    """A device by name; None = CUDA, then Apple's GPU, then the CPU. Raises VoxtuneError when it is not there."""
+    if name is None:
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise VoxtuneError(f"device {name!r} cannot be used here ({str(error).splitlines()[0]}); try cpu") from error
+    return device
