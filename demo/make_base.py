@@ -119,7 +119,8 @@ def main() -> None:
     recipe = load_recipe(RECIPE)
     if not recipe.train.output.exists():
         write_start()
-    train(recipe)
+    if not train(recipe).finished:
+        return
     model = load_run(recipe.train.output, "last").model
     for name in ("config.yaml", "configuration.json", "am.mvn", "Qwen3-0.6B/config.json"):
         shutil.copyfile(START / name, TINY / name)

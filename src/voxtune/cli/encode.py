@@ -32,34 +32,25 @@ def encode(
 
 
 def _encode(recipe: Recipe, parallel: Parallel) -> None:
-    import torch
     from rich.console import Console
 
     from voxtune.encoding import fill_cache, open_cache, trained_parts
     from voxtune.errors import RecipeError
-    from voxtune.families import find
-    from voxtune.training import tuning
-    from voxtune.training.corpus import read_corpora
-    from voxtune.training.run import with_parts
+    from voxtune.training.assembly import assemble
 
     if recipe.data.feature_cache_gb == 0:
         raise RecipeError("data.feature_cache_gb = 0 leaves no room for features; raise it")
     console = Console(quiet=not parallel.is_main)
-    family = find(recipe.model.family)
-    model = family.load(recipe.model.source, recipe.model.options, dtype=torch.float32)
-    layout = family.layout(model, recipe.model.options, recipe.data.task)
-    corpus, validation = read_corpora(recipe, layout, None)
-    recipe = with_parts(recipe, family.parts_for(corpus.hours))
-    tuning.apply(model, family, recipe.tune, recipe.train.learning_rate)
-    model.to(parallel.device)
-    encoder = family.frozen_encoder(model, layout, trained_parts(family, model))
+    made = assemble(recipe, parallel)
+    encoder = made.family.frozen_encoder(made.model, made.layout, trained_parts(made.family, made.model))
     if encoder is None:
         raise RecipeError(
-            f"nothing can be encoded ahead: tune.parts {recipe.tune.parts} trains the audio encoder, or an option of "
-            "the model section (noise, masking) makes its input other each time"
+            f"nothing can be encoded ahead: tune.parts {made.recipe.tune.parts} trains the audio encoder, or an option "
+            "of the model section (noise, masking) makes its input other each time"
         )
     cache = open_cache(recipe, encoder)
-    report = fill_cache(recipe, layout, encoder, cache, [*corpus.samples, *validation.samples], parallel, console)
+    samples = [*made.corpus.samples, *made.validation.samples]
+    report = fill_cache(recipe, made.layout, encoder, cache, samples, parallel, console)
     console.print(
         f"{report.encoded} recordings encoded ({report.seconds_of_audio / 3600:.2f} h, {report.bytes / 1e6:.1f} MB), "
         f"{report.cached_already} were there, {report.skipped_full} did not fit"

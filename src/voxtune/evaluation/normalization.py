@@ -12,6 +12,7 @@ from voxtune.evaluation.error_rate import Unit
 CHARACTER_LANGUAGES = {"bo", "cmn", "dz", "hak", "hsn", "ja", "km", "lo", "my", "nan", "th", "wuu", "yue", "zh"}
 _COUNTRY_CODES = {"cn": "zh", "jp": "ja", "vn": "vi", "gb": "en", "us": "en"}
 _LANGUAGE = re.compile("([a-z]{2,3})([-_][a-z0-9]+)*")
+_UNSPACED_SCRIPTS = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")
 _QUOTES = str.maketrans("‘’ʼ", "'''")
 
 
@@ -39,3 +40,10 @@ def normalize(text: str) -> str:
         character if character == "'" or unicodedata.category(character)[0] in "LMN" else " " for character in lowered
     )
     return " ".join(word.strip("'") for word in kept.split() if word.strip("'"))
+
+
+def unit_of_text(text: str) -> Unit:
+    """`char` when most of the letters of a text belong to scripts that are written without blanks, else `word`."""
+    letters = [character for character in text if character.isalpha()]
+    unspaced = sum(unicodedata.name(c, "").startswith(_UNSPACED_SCRIPTS) for c in letters)
+    return "char" if 2 * unspaced > len(letters) else "word"

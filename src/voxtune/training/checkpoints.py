@@ -30,7 +30,8 @@ STATE = "state.json"
 @dataclass
 class Progress:
     """How far a run is. `step`: optimiser steps taken; `skipped_in_a_row`: steps not applied for want of finite
-    numbers; `metrics`: of the newest evaluation; `waited`: evaluations since the best one."""
+    numbers; `metrics`: of the newest evaluation; `waited`: evaluations since the best one; `finished`: nothing is left
+    to do."""
 
     step: int = 0
     tokens: int = 0
@@ -40,6 +41,7 @@ class Progress:
     best_step: int | None = None
     best_value: float | None = None
     waited: int = 0
+    finished: bool = False
 
 
 class Checkpoints:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import cast
 
@@ -17,9 +18,10 @@ from voxtune.data.audio import load
 from voxtune.data.example import AudioInput, Batch, Example, muted, pack
 from voxtune.data.feature_cache import FeatureCache
 from voxtune.data.plan import Plan, packs
-from voxtune.data.sample import AudioPart, Sample
+from voxtune.data.sample import AudioPart
 from voxtune.errors import VoxtuneError
 from voxtune.families.family import Layout
+from voxtune.training.corpus import Corpus
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,8 @@ class Pack:
 class Packs(Dataset[Batch | VoxtuneError]):
     """Turns a Pack into a Batch. An error is returned, not raised, so that its message survives the worker."""
 
-    def __init__(self, samples: Sequence[Sample], layout: Layout, cache: FeatureCache | None, seed: int) -> None:
-        self.samples = samples
+    def __init__(self, corpus: Corpus, layout: Layout, cache: FeatureCache | None, seed: int) -> None:
+        self.corpus = corpus
         self.layout = layout
         self.cache = cache
         self.seed = seed
@@ -52,9 +54,10 @@ class Packs(Dataset[Batch | VoxtuneError]):
 
     def example(self, number: int, epoch: int | None) -> Example:
         """One sample's example; its random numbers follow from (seed, epoch, sample)."""
-        sample = self.samples[number]
+        sample = self.corpus.samples[number]
         random = None if epoch is None else np.random.default_rng([self.seed, epoch, number])
-        return self.layout.example(sample, [self._audio(part) for part in sample.audio], random)
+        example = self.layout.example(sample, [self._audio(part) for part in sample.audio], random)
+        return replace(example, seconds=self.corpus.seconds[number])
 
     def _audio(self, part: AudioPart) -> Tensor | AudioInput:
         cached = self.cache.get(part) if self.cache else None
@@ -63,13 +66,15 @@ class Packs(Dataset[Batch | VoxtuneError]):
 
 def batches(dataset: Packs, requests: Iterable[Pack], workers: int) -> Iterator[Batch]:
     """Batches of the requests, in order, made by `workers` processes (0 = in this one). Raises their errors."""
+    # One file descriptor a tensor, torch's default, runs out with many short recordings.
+    torch.multiprocessing.set_sharing_strategy("file_system")
     loader: DataLoader[Batch | VoxtuneError] = DataLoader(
         dataset,
         sampler=cast("Iterable[int]", requests),
         batch_size=None,
         num_workers=workers,
         prefetch_factor=4 if workers else None,
-        worker_init_fn=_one_thread if workers else None,
+        worker_init_fn=_begin_worker if workers else None,
     )
     for made in loader:
         if isinstance(made, VoxtuneError):
@@ -98,5 +103,8 @@ def training_steps(
         first = next(stream)
 
 
-def _one_thread(worker: int) -> None:
+def _begin_worker(worker: int) -> None:
     torch.set_num_threads(1)
+    # A signal to the whole group (Ctrl-C) is for the loop, which finishes its step and needs its workers for that.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)

@@ -52,10 +52,11 @@ def fit(run: Run) -> Progress:
                     f"step {step.number}: {TOO_MANY_SKIPPED} steps in a row without a finite loss or gradient. "
                     "Look at the samples named above, lower train.learning_rate, or use train.precision=fp32"
                 )
-            last = step.stop or progress.step == run.total_steps
-            if run.evaluate and (progress.step % train.evaluate_every == 0 or progress.step == run.total_steps):
+            progress.finished = progress.step == run.total_steps
+            if run.evaluate and (progress.step % train.evaluate_every == 0 or progress.finished):
                 _evaluate(run, run.evaluate)
-                last = last or 0 < train.early_stopping <= progress.waited
+                progress.finished |= 0 < train.early_stopping <= progress.waited
+            last = progress.finished or step.stop
             if last or progress.step % train.checkpoint_every == 0 or progress.best_step == progress.step:
                 _save(run)
             if last:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import logging
 
-import torch
 from rich.console import Console
 from rich.logging import RichHandler
 
 from voxtune.encoding import prepare_cache
-from voxtune.families import find
 from voxtune.recipe import Recipe
-from voxtune.training import tuning
+from voxtune.training.assembly import assemble
 from voxtune.training.checkpoints import Checkpoints, Progress, resume
-from voxtune.training.corpus import SKIPPED, Corpus, read_corpora
+from voxtune.training.corpus import Corpus
 from voxtune.training.loading import Packs, training_steps
 from voxtune.training.loop import Run, fit
 from voxtune.training.monitor import Monitor
@@ -23,8 +21,6 @@ from voxtune.training.run_folder import settle
 from voxtune.training.step import Trainer
 from voxtune.training.trackers import open_trackers
 from voxtune.training.validation import Validation
-
-logger = logging.getLogger(__name__)
 
 
 def train(recipe: Recipe, console: Console | None = None) -> Progress:
@@ -39,42 +35,36 @@ def train(recipe: Recipe, console: Console | None = None) -> Progress:
 
 
 def _train(recipe: Recipe, parallel: Parallel, console: Console) -> Progress:
-    family = find(recipe.model.family)
-    model = family.load(recipe.model.source, recipe.model.options, dtype=torch.float32)
-    layout = family.layout(model, recipe.model.options, recipe.data.task)
+    made = assemble(recipe, parallel)
+    recipe, corpus, validation, layout = made.recipe, made.corpus, made.validation, made.layout
     output = recipe.train.output
-    corpus, validation = read_corpora(recipe, layout, output / SKIPPED if parallel.is_main else None)
-    recipe = with_parts(recipe, family.parts_for(corpus.hours))
     if parallel.is_main:
         settle(recipe)
     parallel.wait()
-    groups = tuning.apply(model, family, recipe.tune, recipe.train.learning_rate)
-    tuning.prepare(model, recipe.train)
-    model.to(parallel.device)
     everything = [*corpus.samples, *validation.samples]
-    cache = prepare_cache(recipe, family, model, layout, everything, parallel, console)
+    cache = prepare_cache(recipe, made.family, made.model, layout, everything, parallel, console)
 
     plan = corpus.plan(recipe)
     total_steps = steps_in_all(recipe, corpus)
-    trainer = Trainer(model, adamw(groups, recipe.train), recipe.train, total_steps, parallel)
+    trainer = Trainer(made.model, adamw(made.groups, recipe.train), recipe.train, total_steps, parallel)
     checkpoints = Checkpoints(output, recipe.train.keep_checkpoints)
     progress = Progress()
     if (found := checkpoints.newest()) is not None:
         path, progress = found
         resume(trainer, path)
         console.print(f"continuing from step {progress.step} of {total_steps}")
-    if progress.step >= total_steps:
-        console.print(f"finished already: {progress.step} steps; to train more, raise train.epochs in a new train.output")
+    if progress.finished:
+        console.print(f"finished already at step {progress.step}; for a longer run raise train.epochs and change train.output")
         return progress
 
     trackers = open_trackers(list(recipe.train.trackers), output, recipe.as_dict()) if parallel.is_main else []
     with Monitor(output, total_steps, progress.step, trackers, console, is_main=parallel.is_main) as monitor:
-        dataset = Packs(validation.samples, layout, cache, recipe.train.seed)
+        dataset = Packs(validation, layout, cache, recipe.train.seed)
         evaluate = Validation(
-            trainer, validation, dataset, family, layout, recipe.train, recipe.data.workers, monitor
+            trainer, validation, dataset, made.family, layout, recipe.train, recipe.data.workers, monitor
         )
         steps = training_steps(
-            Packs(corpus.samples, layout, cache, recipe.train.seed),
+            Packs(corpus, layout, cache, recipe.train.seed),
             plan,
             progress.step,
             recipe.train.tokens_per_batch,
@@ -94,14 +84,6 @@ def _train(recipe: Recipe, parallel: Parallel, console: Console) -> Progress:
                 progress=progress,
             )
         )
-
-
-def with_parts(recipe: Recipe, parts: list[str]) -> Recipe:
-    """The recipe with `tune.parts: auto` replaced by the parts that the amount of data calls for."""
-    if recipe.tune.parts != "auto":
-        return recipe
-    logger.info("tune.parts: auto trains %s", ", ".join(parts))
-    return recipe.model_copy(update={"tune": recipe.tune.model_copy(update={"parts": parts})})
 
 
 def steps_in_all(recipe: Recipe, corpus: Corpus) -> int:

@@ -10,7 +10,8 @@ import torch
 from voxtune.data.audio import load
 from voxtune.data.example import Batch
 from voxtune.data.plan import packs
-from voxtune.evaluation.error_rate import error_rate, unit_for
+from voxtune.evaluation.error_rate import error_rate
+from voxtune.evaluation.normalization import normalize, unit_of_text
 from voxtune.families.family import Family, Layout, Settings
 from voxtune.recipe import TrainSection
 from voxtune.training.corpus import Corpus
@@ -62,6 +63,6 @@ class Validation:
             rows += [(s.key, s.answer, output.text) for s, output in zip(samples, outputs, strict=True)]
         rows = [row for ranks in parallel.gather(rows) for row in ranks]
         self.monitor.decoded(rows)
-        references = {key: reference for key, reference, _ in rows}
-        unit = unit_for(" ".join(references.values()))
-        return error_rate(references, {key: decoded for key, _, decoded in rows}, unit).rate
+        references = {key: normalize(reference) for key, reference, _ in rows}
+        hypotheses = {key: normalize(decoded) for key, _, decoded in rows}
+        return error_rate(references, hypotheses, unit_of_text(" ".join(references.values()))).rate
