@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from voxtune.data.containers import missing_bytes
+from voxtune.data.containers import ogg_missing, wav_header
 from voxtune.data.remote import fetched, is_url
 from voxtune.data.sample import AudioPart
 from voxtune.errors import DataError
@@ -43,6 +43,11 @@ def probe(part: AudioPart) -> AudioInfo:
     Raises DataError when the file is missing, empty, no audio or visibly cut off, or when the part's channel or
     times are outside it.
     """
+    header = wav_header(_local(part))
+    if header is not None and header.frames:
+        _refuse_cut_off(part, header.missing)
+        _, count = _span(part, header.sample_rate, header.channels, header.frames)
+        return AudioInfo(header.sample_rate, header.channels, count / header.sample_rate)
     with _opened(part) as (file, _, count):
         return AudioInfo(file.samplerate, file.channels, count / file.samplerate)
 
@@ -57,7 +62,7 @@ def decode(part: AudioPart) -> tuple[NDArray[np.float32], int]:
         try:
             skipped = first if file.format == "MP3" else 0  # seeking in mp3 is not exact
             file.seek(first - skipped)
-            frames: NDArray[np.float32] = file.read(skipped + count, dtype="float32", always_2d=True)[skipped:]
+            frames = np.asarray(file.read(skipped + count, "float32", always_2d=True)[skipped:], dtype=np.float32)
         except soundfile.LibsndfileError as error:
             raise DataError(
                 f"{part.path}: damaged or cut off, the decoder stops ({error}); replace the file"
@@ -102,27 +107,36 @@ def resample(waveform: NDArray[np.float32], rate: int, sample_rate: int, resampl
     return torch.from_numpy(soxr.resample(waveform, rate, sample_rate, quality="HQ"))
 
 
+def _local(part: AudioPart) -> str:
+    return str(fetched(part.path)) if is_url(part.path) else part.path
+
+
 @contextmanager
 def _opened(part: AudioPart) -> Iterator[tuple[soundfile.SoundFile, int, int]]:
     """The open file, the part's first sample and its number of samples."""
-    path = fetched(part.path) if is_url(part.path) else Path(part.path)
+    path = _local(part)
     try:
         file = soundfile.SoundFile(path)
     except (soundfile.LibsndfileError, OSError) as error:
-        raise DataError(f"{part.path}: {_unreadable(path)}") from error
+        raise DataError(f"{part.path}: {_unreadable(Path(path))}") from error
     with file:
-        missing = missing_bytes(path, file.format)
-        if missing:
-            raise DataError(f"{part.path}: cut off, {missing}; replace the file")
-        yield file, *_span(part, file)
+        if file.format == "OGG":
+            _refuse_cut_off(part, ogg_missing(path))
+        elif (header := wav_header(path)) is not None:
+            _refuse_cut_off(part, header.missing)
+        yield file, *_span(part, file.samplerate, file.channels, file.frames)
 
 
-def _span(part: AudioPart, file: soundfile.SoundFile) -> tuple[int, int]:
-    rate, total = file.samplerate, file.frames
+def _refuse_cut_off(part: AudioPart, missing: str | None) -> None:
+    if missing:
+        raise DataError(f"{part.path}: cut off, {missing}; replace the file")
+
+
+def _span(part: AudioPart, rate: int, channels: int, total: int) -> tuple[int, int]:
     if total <= 0:
         raise DataError(f"{part.path}: has no samples (0 s); remove it or replace the file")
-    if part.channel is not None and part.channel >= file.channels:
-        raise DataError(f"{part.path}: channel {part.channel} of a file with {file.channels}; channels count from 0")
+    if part.channel is not None and part.channel >= channels:
+        raise DataError(f"{part.path}: channel {part.channel} of a file with {channels}; channels count from 0")
     first = round(part.start * rate)
     count = total - first if part.duration is None else round(part.duration * rate)
     if first >= total:
