@@ -12,11 +12,14 @@ from pathlib import Path
 import kaldi_native_fbank
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from voxtune.errors import CheckpointError
 
 INT16_SCALE = 32768
+SHORTEST_WINDOW = 2
+"""Samples; with fewer the library ends the process."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ def log_mel(waveform: Tensor, config: FrontendConfig) -> Tensor:
 
     No dither. A recording shorter than one window is one window as long as itself, as upstream does.
     """
+    waveform = F.pad(waveform, (0, max(0, SHORTEST_WINDOW - len(waveform))))
     options = kaldi_native_fbank.FbankOptions()
     options.frame_opts.samp_freq = config.sample_rate
     options.frame_opts.dither = 0.0
