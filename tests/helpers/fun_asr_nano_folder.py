@@ -32,6 +32,7 @@ LLM: dict[str, Any] = {
     "head_dim": 16,
     "max_position_embeddings": 4096,
     "rope_theta": 1000000,
+    "initializer_range": 0.5,  # far apart, so that answers depend on what is heard
     "tie_word_embeddings": True,
 }
 
