@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import torch
 from rich.console import Console
@@ -63,6 +64,15 @@ def check(
         },
         measurements=measurements,
     )
+
+
+def check_files(
+    files: Sequence[Path], format: str | None = None, *, quick: bool = False, console: Console | None = None
+) -> Report:
+    """Check data files without a model. Raises DataError when a whole file cannot be read."""
+    problems = Problems()
+    samples = collect_samples(files, format, problems)
+    return check({"data": samples}, quick=quick, problems={"data": problems}, console=console)
 
 
 def check_recipe(recipe: Recipe, *, quick: bool = False, console: Console | None = None) -> Report:

@@ -59,7 +59,8 @@ def _in_windows(
         for start in range(0, len(chunks), WINDOW)
         for result in pool.map(lambda chunk: _read_all(chunk, quick), chunks[start : start + WINDOW])
     )
-    yield from track(done, "reading recordings", len(chunks), console=console, disable=console is None, transient=True)
+    hidden = console is None or not console.is_terminal
+    yield from track(done, "reading recordings", len(chunks), console=console, disable=hidden, transient=True)
 
 
 def _read_all(parts: Sequence[AudioPart], quick: bool) -> dict[Identity, Recording | DataError]:

@@ -8,7 +8,7 @@ import urllib.error
 import urllib.request
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from voxtune.errors import DataError
 from voxtune.files import atomic_write
@@ -34,7 +34,7 @@ def fetched(url: str) -> Path:
     Raises DataError naming the URL when it cannot be fetched whole.
     """
     digest = hashlib.sha256(url.encode()).hexdigest()[:32]
-    path = audio_cache() / f"{digest}{PurePosixPath(urlsplit(url).path).suffix[:8]}"
+    path = audio_cache() / f"{digest}{PurePosixPath(url.partition("?")[0]).suffix[:8]}"
     if not path.exists():
         _download(url, path)
     return path
