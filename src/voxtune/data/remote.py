@@ -34,7 +34,8 @@ def fetched(url: str) -> Path:
     Raises DataError naming the URL when it cannot be fetched whole.
     """
     digest = hashlib.sha256(url.encode()).hexdigest()[:32]
-    path = audio_cache() / f"{digest}{PurePosixPath(url.partition("?")[0]).suffix[:8]}"
+    suffix = PurePosixPath(url.partition("?")[0]).suffix[:8]
+    path = audio_cache() / f"{digest}{suffix}"
     if not path.exists():
         _download(url, path)
     return path
