@@ -1,0 +1,28 @@
+"""The whole story on built-in data: one folder a family, with its speech and `story.py`."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import pkgutil
+from pathlib import Path
+
+from rich.console import Console
+
+from voxtune.demo.summary import Summary
+from voxtune.errors import RecipeError
+
+
+def families() -> list[str]:
+    """Families that have a demo."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.ispkg)
+
+
+def tell(family: str, output: Path, console: Console) -> Summary:
+    """Run the demo of a family. Raises RecipeError naming the nearest when it has none."""
+    if family not in families():
+        nearest = difflib.get_close_matches(family, families(), n=1)
+        hint = f"did you mean {nearest[0]}?" if nearest else f"there are {', '.join(families())}"
+        raise RecipeError(f"no demo of {family!r}; {hint}")
+    summary: Summary = importlib.import_module(f"{__name__}.{family}.story").run(output, console)
+    return summary

@@ -1,0 +1,1 @@
+"""Fun-ASR-Nano learns to understand a harbour."""
