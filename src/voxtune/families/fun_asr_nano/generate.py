@@ -48,7 +48,7 @@ def generate(
     seconds_per_frame = frontend.stride * frontend.frame_shift_ms / 1000
     for (sample, _), answer, recording in zip(asked, answers, log_probs, strict=True):
         opening = sample.turns[-1].text if sample.turns[-1].role == "assistant" else ""
-        text = clean(opening + str(layout.tokenizer.decode(answer, skip_special_tokens=True)))
+        text = clean(opening + layout.decode(answer, skip_special_tokens=True))
         times = [] if ctc is None or recording is None else timed_tokens(recording, text, ctc, seconds_per_frame)
         yield Output(sample.key, text, times)
 

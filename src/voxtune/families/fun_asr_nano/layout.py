@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from itertools import groupby
+from unicodedata import normalize
 
 import numpy as np
 import torch
@@ -61,6 +62,7 @@ class AsrLayout(Layout):
         self.tokenizer = tokenizer
         self.cmvn = cmvn
         self.ctc_tokenizer = ctc_tokenizer
+        self.control_tokens = {number: str(token) for number, token in tokenizer.added_tokens_decoder.items()}
         self.sample_rate = config.frontend.sample_rate
         self.resampler = options.resampler
 
@@ -84,15 +86,17 @@ class AsrLayout(Layout):
         return found + [problem for answer in answers if (problem := self._answer_problem(answer))]
 
     def _answer_problem(self, answer: str) -> str | None:
+        if half := next((character for character in answer if "\ud800" <= character <= "\udfff"), None):
+            return f"{half!r} is half a character: replace it"
         ids = self.tokenize(answer)
         if len(ids) > LONGEST_ANSWER:
             return f"an answer of {len(ids)} tokens; the model takes {LONGEST_ANSWER}: cut the recording at a pause"
-        control = sorted({self.tokenizer.convert_ids_to_tokens(i) for i in ids if i in self.tokenizer.all_special_ids})
-        if control:
+        if control := sorted({self.control_tokens[i] for i in ids if i in self.control_tokens}):
             return f"the answer contains {', '.join(control)}, which is a control token: remove it"
-        decoded = self.tokenizer.decode(ids, clean_up_tokenization_spaces=False)
-        if decoded != answer:
-            lost = " ".join(map(repr, sorted(set(answer) - set(decoded)))) or "this text"
+        # the tokenizer composes accents with their letters (NFC), which is the same text
+        decoded, written = normalize("NFC", self.decode(ids)), normalize("NFC", answer)
+        if decoded != written:
+            lost = " ".join(map(repr, sorted(set(written) - set(decoded)))) or "this text"
             return f"the tokenizer cannot express {lost}: replace it"
         return None
 
@@ -192,7 +196,12 @@ class AsrLayout(Layout):
 
     def tokenize(self, text: str) -> list[int]:
         """Token ids of a piece of text; specials in it are recognised, nothing is added."""
-        return self.tokenizer.encode(text, add_special_tokens=False)
+        return list(self.tokenizer.encode(text, add_special_tokens=False))
+
+    def decode(self, ids: list[int], *, skip_special_tokens: bool = False) -> str:
+        """Text of token ids, as it is."""
+        kept = {"skip_special_tokens": skip_special_tokens, "clean_up_tokenization_spaces": False}
+        return str(self.tokenizer.decode(ids, **kept))
 
 
 def _text_before_audio(turn: Turn) -> str:
