@@ -32,7 +32,6 @@ LLM: dict[str, Any] = {
     "head_dim": 16,
     "max_position_embeddings": 4096,
     "rope_theta": 1000000,
-    "initializer_range": 0.5,  # far apart, so that answers depend on what is heard
     "tie_word_embeddings": True,
 }
 
@@ -104,12 +103,15 @@ CONFIGURATION: dict[str, Any] = {
 }
 
 
-def random_state(*, ctc: bool = True, seed: int = 0) -> dict[str, Tensor]:
-    """Random weights for SETTINGS, the same for the same seed; each tensor of its own, as in a published file."""
+def random_state(*, ctc: bool = True, seed: int = 0, spread: float = 0.02) -> dict[str, Tensor]:
+    """Random weights for SETTINGS, the same for the same seed; each tensor of its own, as in a published file.
+
+    spread: of the language model's weights; with 0.5 its answers depend on what is heard.
+    """
     settings = SETTINGS if ctc else {key: value for key, value in SETTINGS.items() if key != "ctc_decoder"}
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        state = FunAsrNano(config_from(settings, LLM)).state_dict()
+        state = FunAsrNano(config_from(settings, LLM | {"initializer_range": spread})).state_dict()
     return {name: tensor.clone() for name, tensor in state.items()}
 
 

@@ -13,7 +13,7 @@ import soundfile
 import torch
 
 import voxtune
-from tests.helpers.fun_asr_nano_folder import write_folder
+from tests.helpers.fun_asr_nano_folder import random_state, write_folder
 from voxtune.data.audio import load
 from voxtune.data.sample import AudioPart, transcription
 from voxtune.families import find
@@ -77,7 +77,8 @@ def audio(tmp_path: Path) -> list[Path]:
 
 @pytest.mark.parametrize("kind", ["full", "without_ctc", "lora", "merged_lora"])
 def test_random_model(kind: str, tmp_path: Path, audio: list[Path], upstream: Upstream) -> None:
-    model = load_folder(write_folder(tmp_path / "base", ctc=kind != "without_ctc"))
+    base = random_state(ctc=kind != "without_ctc", spread=0.5)
+    model = load_folder(write_folder(tmp_path / "base", state=base))
     if "lora" in kind:
         names = [name for name, _ in model.named_modules() if name.endswith(("q_proj", "v_proj"))]
         inject_lora(model, names, LoraSettings(4, 8, 0.1))

@@ -27,7 +27,7 @@ from tests.helpers.fun_asr_nano_folder import (
 from voxtune.errors import CheckpointError, RecipeError
 from voxtune.families import find
 from voxtune.families.fun_asr_nano.checkpoint import load_folder
-from voxtune.families.fun_asr_nano.config import Options
+from voxtune.families.fun_asr_nano.config import Options, config_from
 from voxtune.families.fun_asr_nano.model import FunAsrNano
 from voxtune.families.fun_asr_nano.upstream_folder import write_folder as export
 from voxtune.parts.lora import LoraSettings, inject_lora, merge_lora
@@ -415,6 +415,15 @@ class TestExport:
         merge_lora(model)
         export(model, tmp_path / "out")
         assert (hidden(load_folder(tmp_path / "out")) - before).abs().max() <= 1e-5
+
+    def test_ctc_branch_that_upstream_cannot_build(self, tmp_path: Path) -> None:
+        folder = write_folder(tmp_path / "m")
+        settings = deepcopy(SETTINGS)
+        settings["ctc_decoder_conf"]["llm_dim"] = 12
+        write_settings(folder, settings)
+        torch.save(FunAsrNano(config_from(settings, LLM)).state_dict(), folder / "model.pt")
+        with pytest.raises(CheckpointError, match=r"ctc_decoder_conf\.llm_dim = 12"):
+            export(load_folder(folder), tmp_path / "out")
 
     def test_whole_or_not_at_all(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def full(*_: object) -> None:

@@ -44,11 +44,12 @@ def write_folder(model: FunAsrNano, folder: Path) -> None:
     written as it is in memory. config.yaml is the source's, with the paths made portable, the language model's
     weights included in what upstream saves, dither 0 (upstream adds noise at inference too when the key is absent),
     and without a CTC branch when the model has none.
-    Raises CheckpointError when upstream's runtime has no form for the model's LoRA (DoRA, rsLoRA).
+    Raises CheckpointError when upstream's runtime has no form for the model's LoRA (DoRA, rsLoRA) or CTC branch.
     """
     if model.assets is None:
         raise ValueError("only a model that was loaded from a folder can be written")
     assets = model.assets
+    _refuse_narrow_ctc(model)
     settings = _settings(model, assets)
     state = _state(model, assets)
     if any(state[name].dtype != torch.bfloat16 for name in state if name.startswith("llm.")):
@@ -66,6 +67,15 @@ def write_folder(model: FunAsrNano, folder: Path) -> None:
         text = yaml.safe_dump(settings, allow_unicode=True, sort_keys=False)
         (temporary / CONFIG).write_text(text, encoding="utf-8")
         torch.save({"state_dict": state}, temporary / WEIGHTS)
+
+
+def _refuse_narrow_ctc(model: FunAsrNano) -> None:
+    decoder, width = model.config.ctc_decoder, model.config.encoder.output_size
+    if decoder is not None and decoder.llm_dim != width:
+        raise CheckpointError(
+            f"ctc_decoder_conf.llm_dim = {decoder.llm_dim}, but upstream's CTC classifier always reads the encoder's "
+            f"width ({width}): its runtime would leave the branch random"
+        )
 
 
 def _state(model: FunAsrNano, assets: Assets) -> dict[str, Tensor]:
