@@ -42,8 +42,8 @@ def fetched(url: str) -> Path:
 
 
 def _download(url: str, path: Path) -> None:
-    request = urllib.request.Request(quote(url, safe="%/:=&?~#+!$,;'@()*[]"), headers={"User-Agent": "voxtune"})
     try:
+        request = urllib.request.Request(quote(url, safe="%/:=&?~#+!$,;'@()*[]"), headers={"User-Agent": "voxtune"})
         with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response, atomic_write(path) as temporary:
             size = 0
             with temporary.open("wb") as file:
