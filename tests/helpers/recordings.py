@@ -10,7 +10,12 @@ from numpy.typing import NDArray
 
 
 def tone(
-    seconds: float = 0.5, rate: int = 16000, hertz: float = 440.0, level: float = 0.3, noise: float = 0.01, seed: int = 0
+    seconds: float = 0.5,
+    rate: int = 16000,
+    hertz: float = 440.0,
+    level: float = 0.3,
+    noise: float = 0.01,
+    seed: int = 0,
 ) -> NDArray[np.float32]:
     """A sine with a little noise, float32 [samples]."""
     time = np.arange(round(seconds * rate)) / rate

@@ -89,7 +89,19 @@ def _rows(file: Path, problems: Problems) -> Iterator[tuple[int, Row]]:
             )  # fmt: skip
             continue
         named = dict(zip(columns, cells, strict=True))
+        quoted = [name for name, cell in named.items() if _is_tsv(file) and _looks_quoted(cell)]
+        if quoted:
+            found = shown(named[quoted[0]])
+            problems.error(
+                file, number, quoted[0], f"TSV is not quoted, found {found}; write it as it is, or write CSV"
+            )
+            continue
         yield number, {name: cell for name, cell in named.items() if name in PLAIN_FIELDS and (cell or name == "text")}
+
+
+def _looks_quoted(cell: str) -> bool:
+    """A CSV writer has quoted the cell and doubled the quotes in it."""
+    return len(cell) > 1 and cell[0] == cell[-1] == '"' and '""' in cell[1:-1]
 
 
 def _cells_of_lines(file: Path) -> Iterator[tuple[int, list[str]]]:
