@@ -40,17 +40,22 @@ def segment(waveform: Tensor, sample_rate: int, longest: float = 30.0) -> list[t
         return [(0.0, seconds)] if seconds else []
     levels = loudness(waveform, sample_rate)
     pauses = _averaged(levels)
+    frame = _hop(sample_rate) / sample_rate
     stretches = []
     for first, last in _heard(levels):
-        stretches += _cut(pauses, first, last, int(longest / HOP_SECONDS))
-    return [(first * HOP_SECONDS, min(last * HOP_SECONDS, seconds)) for first, last in stretches]
+        stretches += _cut(pauses, first, last, int(longest / frame))
+    return [(first * frame, min(last * frame, seconds)) for first, last in stretches]
 
 
 def loudness(waveform: Tensor, sample_rate: int) -> Tensor:
     """Energy of every HOP_SECONDS in dB below full scale, [ceil(samples / hop)]."""
-    hop = round(HOP_SECONDS * sample_rate)
+    hop = _hop(sample_rate)
     frames = F.pad(waveform, (0, -len(waveform) % hop)).view(-1, hop)
     return (10 * frames.square().mean(1).clamp(min=1e-20).log10()).clamp(min=QUIETEST_DB)
+
+
+def _hop(sample_rate: int) -> int:
+    return round(HOP_SECONDS * sample_rate)
 
 
 def _averaged(levels: Tensor) -> Tensor:
