@@ -92,7 +92,7 @@ class Monitor:
             return
         table = Table(show_edge=False, header_style="dim")
         for column in ("sample", "reference", "decoded"):
-            table.add_column(column, overflow="fold")
+            table.add_column(column, overflow="ellipsis", no_wrap=True)
         for row in rows[:most]:
             table.add_row(*row)
         self.console.print(table)

@@ -57,6 +57,7 @@ class Trainer:
         self, model: Model, optimizer: torch.optim.Optimizer, train: TrainSection, total_steps: int, parallel: Parallel
     ) -> None:
         self.model = model
+        set_train_mode(model)
         self.wrapped = parallel.wrap(model)
         self.optimizer = optimizer
         self.train = train

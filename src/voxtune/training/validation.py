@@ -49,7 +49,8 @@ class Validation:
     def _error_rate(self) -> float:
         """Word or character error rate of the first samples, decoded greedily."""
         parallel = self.trainer.parallel
-        settings = Settings()
+        longest = max(size.labels for size in self.corpus.sizes)
+        settings = Settings(max_new_tokens=2 * longest)  # an untrained model would not stop by itself
         own = self.corpus.samples[: self.train.evaluate_samples][parallel.rank :: parallel.world]
         rows: list[tuple[str, str, str]] = []
         for start in range(0, len(own), settings.batch_size):
