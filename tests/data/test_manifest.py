@@ -73,7 +73,7 @@ def test_a_named_layout_wins(folder: Path) -> None:
 
 def test_the_first_problems_of_a_file_are_listed_and_the_others_counted(tmp_path: Path) -> None:
     path = tmp_path / "bad.jsonl"
-    path.write_text('{"audio": "a.wav", "text": 5, "start": -1}\n' * 30)
+    path.write_text('{"audio": "a.wav", "text": "five", "start": -1}\n' * 30)
     with pytest.raises(DataError) as error:
         read_samples(path)
     lines = str(error.value).splitlines()

@@ -43,10 +43,10 @@ class Message(BaseModel):
 class ChatmlLine(BaseModel):
     """A line of the file. The keys from speech_length on are checked and then not needed: lengths are measured."""
 
-    model_config = ConfigDict(extra="allow", coerce_numbers_to_str=True)
+    model_config = ConfigDict(extra="allow")
 
     messages: list[Message] = Field(min_length=1)
-    key: Annotated[str | None, BeforeValidator(_single)] = Field(None, min_length=1)
+    key: Annotated[str | None, BeforeValidator(_single)] = Field(None, min_length=1, coerce_numbers_to_str=True)
     hotwords: HotWords | None = None
     asr_hotwords: HotWords | None = None
     one_pass_result: str | None = None

@@ -27,11 +27,11 @@ HotWords = Annotated[list[str], BeforeValidator(split_words)]
 class PlainFields(BaseModel):
     """A line of a plain layout."""
 
-    model_config = ConfigDict(extra="allow", coerce_numbers_to_str=True)
+    model_config = ConfigDict(extra="allow")
 
     audio: str = Field(min_length=1)
     text: str | None = None
-    key: str | None = Field(None, min_length=1)
+    key: str | None = Field(None, min_length=1, coerce_numbers_to_str=True)
     language: str | None = None
     text_normalization: bool = True
     hotwords: HotWords = []
