@@ -46,7 +46,7 @@ def check(
     _print_statistics(console, report)
     if json is not None:
         try:
-            write_text(json, report.model_dump_json(indent=2) + "\n")
+            write_text(json.absolute(), report.model_dump_json(indent=2) + "\n")
         except OSError as error:
             raise DataError(f"{json}: cannot be written ({error.strerror}); give another file") from error
     if report.errors:

@@ -180,5 +180,5 @@ def expressed(samples: Iterable[Sample], express: Callable[[Sample], str]) -> li
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:
     """Write lines, whole or not at all."""
-    with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+    with atomic_write(path.absolute()) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
         file.writelines(f"{line}\n" for line in lines)

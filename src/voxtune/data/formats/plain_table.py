@@ -54,7 +54,7 @@ class PlainTable(Format):
         if failed:
             raise_all(failed)
         columns = [name for name in PLAIN_FIELDS if any(name in row for row in rows)]
-        with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        with atomic_write(path.absolute()) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
             if _is_tsv(path):
                 file.writelines(
                     "\t".join(line) + "\n" for line in [columns, *([r.get(c, "") for c in columns] for r in rows)]
