@@ -37,7 +37,7 @@ def test_entry_points(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_unknown() -> None:
-    with pytest.raises(RecipeError, match="'xyz'; there are .*fun_asr_nano"):
+    with pytest.raises(RecipeError, match=r"'xyz'; there are .*fun_asr_nano"):
         find("xyz")
 
 
