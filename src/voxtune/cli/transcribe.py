@@ -40,6 +40,7 @@ def transcribe(
     itn: Annotated[bool, typer.Option("--itn/--no-itn", help="Digits and punctuation, or words as spoken.")] = True,
     timestamps: Annotated[bool, typer.Option("--timestamps", help="Times of single words (JSON, SRT).")] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Recordings decoded at once.")] = 8,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest text of 30 s, in tokens.")] = 512,
     device: Annotated[str | None, typer.Option(help="cuda, mps or cpu. Default: the first of them there is.")] = None,
     precision: Annotated[Literal["fp32", "bf16", "fp16"], typer.Option(help="Numbers to compute in.")] = "fp32",
     checkpoint: Annotated[Literal["best", "last"], typer.Option(help="Which checkpoint of a run.")] = "best",
@@ -65,6 +66,7 @@ def transcribe(
     if form == "srt":
         _check_subtitles([sample.key for sample in samples], output)
     settings = Settings(
+        max_new_tokens=max_new_tokens,
         batch_size=batch_size,
         language=language,
         hotwords=_words(hotwords),
