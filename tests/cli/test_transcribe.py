@@ -95,7 +95,6 @@ class TestOptions:
             ["--language", "中文"],
             ["--hotwords", "pier,quay"],
             ["--no-itn"],
-            ["--precision", "bf16"],
         ],
     )
     def test_they_reach_the_model(self, tiny_asr_folder: Path, files: list[str], options: list[str]) -> None:
