@@ -140,7 +140,7 @@ def test_unreadable_files_say_why(tmp_path: Path) -> None:
     with wave.open(str(tmp_path / "zero.wav"), "wb") as file:
         file.setparams((1, 2, 16000, 0, "NONE", ""))
     reasons = {
-        "none.wav": "no such file", "text.wav": "no audio that can be read", "folder.wav": "a folder, not a file",
+        "none.wav": "no such file", "text.wav": "no audio that can be read", "folder.wav": "a folder, a pipe or a device, not a file",
         "zero.wav": "has no samples", "x" * 300: "no such file",
     }  # fmt: skip
     for name, reason in reasons.items():
@@ -155,6 +155,12 @@ def test_samples_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
     signal[6000] = np.inf
     path = record(tmp_path / "a.wav", signal, subtype="FLOAT")
     with pytest.raises(DataError, match=r"2 samples are NaN or infinite, the first at 0\.25 s"):
+        load(AudioPart(path=str(path)), 16000)
+
+
+def test_a_recording_of_one_sample_is_refused(tmp_path: Path) -> None:
+    path = record(tmp_path / "a.wav", tone()[:1], 44100)
+    with pytest.raises(DataError, match="1 samples at 44100 Hz are not one at 16000 Hz"):
         load(AudioPart(path=str(path)), 16000)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -90,7 +91,10 @@ def load(part: AudioPart, sample_rate: int, resampler: Resampler = "soxr") -> Te
     Returns float32 [samples]. Raises DataError naming the file, see `decode`.
     """
     frames, rate = decode(part)
-    return resample(mono(frames), rate, sample_rate, resampler)
+    waveform = resample(mono(frames), rate, sample_rate, resampler)
+    if not len(waveform):
+        raise DataError(f"{part.path}: {len(frames)} samples at {rate} Hz are not one at {sample_rate} Hz; remove it")
+    return waveform
 
 
 def mono(frames: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -116,6 +120,8 @@ def _opened(part: AudioPart) -> Iterator[tuple[soundfile.SoundFile, int, int]]:
     """The open file, the part's first sample and its number of samples."""
     path = _local(part)
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 (opening a pipe would wait for ever)
+            raise OSError("no regular file")
         file = soundfile.SoundFile(path)
     except (soundfile.LibsndfileError, OSError) as error:
         raise DataError(f"{part.path}: {_unreadable(Path(path))}") from error
@@ -154,8 +160,8 @@ def _span(part: AudioPart, rate: int, channels: int, total: int) -> tuple[int, i
 def _unreadable(path: Path) -> str:
     if not os.path.exists(path):  # noqa: PTH110 (Path raises on long names)
         return "no such file; correct the path"
-    if path.is_dir():
-        return "a folder, not a file; give the path of a recording"
+    if not path.is_file():
+        return "a folder, a pipe or a device, not a file; give the path of a recording"
     if not os.access(path, os.R_OK):
         return "no permission to read it; change its permissions"
     if path.stat().st_size == 0:

@@ -27,10 +27,15 @@ class WavHeader:
 def wav_header(path: str) -> WavHeader | None:
     """Header of a WAV file without a decoder (some 20 us); None when it is none, or not a readable file."""
     try:
-        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 (making a Path takes longer than reading)
+        with open(path, "rb", buffering=0, opener=_without_waiting) as file:
             return _riff(file, os.fstat(file.fileno()).st_size)
     except (OSError, ValueError):
         return None
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a pipe too without waiting for its writer."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _riff(file: BinaryIO, size: int) -> WavHeader | None:
