@@ -23,7 +23,8 @@ LINE = {
     "key": "k", "audio": "a.wav", "text": "one", "language": "zh", "text_normalization": False,
     "hotwords": ["公园", "park"], "start": 1.5, "duration": 2.0, "channel": 0,
 }  # fmt: skip
-CSV = 'key,audio,text,language,text_normalization,hotwords,start,duration,channel\nk,a.wav,one,zh,false,"公园, park",1.5,2,0\n'
+COLUMNS = "key,audio,text,language,text_normalization,hotwords,start,duration,channel"
+CSV = COLUMNS + '\nk,a.wav,one,zh,false,"公园, park",1.5,2,0\n'
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ def prepare(
     source_format: Annotated[
         str | None, typer.Option("--from", help="layout of the sources; else each is recognised by itself")
     ] = None,
-    target_format: Annotated[str | None, typer.Option("--to", help="layout to write; else by the file's ending")] = None,
+    target_format: Annotated[str | None, typer.Option("--to", help="layout to write; else by the ending")] = None,
     tokenizer: Annotated[
         str | None, typer.Option(help="tokenizer folder or hub id; fun_asr_chatml counts text_length with it")
     ] = None,

@@ -79,7 +79,7 @@ def recognised(file: Path) -> str:
         return found[0]
     if found:
         raise DataError(f"{file}: could be {' or '.join(found)}; name one (--from, or data.train.format in a recipe)")
-    if head.startswith("["):
+    if head.startswith("[") and head[1:].lstrip()[:1] in ("", "{"):
         raise DataError(f"{file}:1: a JSON array; write one object a line, for example with `jq -c '.[]'`")
     layouts = "\n".join(f"  {layout.name}: {layout.summary}" for layout in formats().values())
     raise DataError(f"{file}: in no known layout, the first line is {shown(head)}; the layouts are\n{layouts}")
