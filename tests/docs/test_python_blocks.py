@@ -118,7 +118,7 @@ def test_block(block: Block) -> None:
         "import voxtune\nvoxtune.load('out', colour='red')",
         "import voxtune\nvoxtune.load('out').transcribe('a.wav', hotword=['a'])",
         "import voxtune\nfor x in voxtune.load('out').transcribe('a.wav'):\n    print(x.words)",
-        "import voxtune\nmodel = voxtune.load('out')\n[x] = model.transcribe('a.wav')\nfor t in x.timestamps:\n    t.begin",
+        "import voxtune\n[x] = voxtune.load('out').transcribe('a.wav')\nfor t in x.timestamps:\n    t.begin",
         "from voxtune.errors import VoxError",
     ],
 )

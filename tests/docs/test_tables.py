@@ -100,7 +100,9 @@ def test_the_families_are_those_installed() -> None:
 
 def test_the_layouts_are_those_that_are_read() -> None:
     table = {row[0].strip("`"): row[2] for row in rows(DOCS / "concepts/data.md", "## Layouts")}
-    endings = {name: ", ".join(f"`{s}`" for s in layout.suffixes) or "`--to` only" for name, layout in formats().items()}
+    endings = {
+        name: ", ".join(f"`{s}`" for s in layout.suffixes) or "`--to` only" for name, layout in formats().items()
+    }
     assert table == endings
 
 
