@@ -1,4 +1,4 @@
-"""The baseline: the same weights over right-padded batches with logits at every position, as the upstream trainers do."""
+"""The baseline: the same weights over right-padded batches, logits at every position, as the upstream trainers do."""
 
 from __future__ import annotations
 
@@ -19,14 +19,18 @@ def padded_loss(model: FunAsrNano, examples: list[Example]) -> Tensor:
     tokens = pad_sequence([example.tokens[0] for example in examples], batch_first=True)
     labels = pad_sequence([example.labels[0] for example in examples], batch_first=True, padding_value=IGNORED)
     heard = _mask([len(r) for r in rows])
-    adapted = adapt(model.audio_adaptor, encode(model.audio_encoder, pad_sequence(rows, batch_first=True), heard), heard)
+    adapted = adapt(
+        model.audio_adaptor, encode(model.audio_encoder, pad_sequence(rows, batch_first=True), heard), heard
+    )
     embeddings = model.llm.get_input_embeddings()(tokens).clone()
     for row, example in enumerate(examples):
         audio = example.audio[0]
         embeddings[row, audio.start : audio.start + audio.frames] = adapted[row, : audio.frames]
     written = _mask([example.frames for example in examples])
     model.llm.set_attn_implementation("sdpa")
-    loss: Tensor = model.llm(inputs_embeds=embeddings, attention_mask=written.long(), labels=labels, use_cache=False).loss
+    loss: Tensor = model.llm(
+        inputs_embeds=embeddings, attention_mask=written.long(), labels=labels, use_cache=False
+    ).loss
     return loss
 
 
@@ -49,7 +53,10 @@ def adapt(adaptor: TransformerAdaptor, frames: Tensor, heard: Tensor) -> Tensor:
     for block in adaptor.blocks:
         assert isinstance(block, AdaptorBlock)
         attention, y = block.self_attn, block.norm1(x)
-        q, k, v = (_heads(linear(y), attention.heads) for linear in (attention.linear_q, attention.linear_k, attention.linear_v))
+        q, k, v = (
+            _heads(linear(y), attention.heads)
+            for linear in (attention.linear_q, attention.linear_k, attention.linear_v)
+        )
         x = x + attention.linear_out(_attend(q, k, v, heard))
         x = x + block.feed_forward(block.norm2(x))
     return x

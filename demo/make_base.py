@@ -33,6 +33,7 @@ RECIPE = Path(__file__).with_name("base.yaml")
 
 SEED = 1
 WIDTH = 144
+CTC_WIDTH = 96
 CMVN_UTTERANCES = 500
 
 SETTINGS = {
@@ -58,7 +59,7 @@ SETTINGS = {
     "llm_conf": {"hub": "hf", "init_param_path": "Qwen3-0.6B", "llm_dtype": "fp32", "use_lora": False},
     "ctc_decoder": "Transformer",
     "ctc_decoder_conf": {
-        "downsample_rate": 1, "encoder_dim": WIDTH, "llm_dim": 96, "ffn_dim": 256, "n_layer": 0, "attention_heads": 4,
+        "downsample_rate": 1, "encoder_dim": WIDTH, "llm_dim": CTC_WIDTH, "ffn_dim": 256, "n_layer": 0, "attention_heads": 4,
     },
     "tokenizer": "HuggingfaceTokenizer",
     "tokenizer_conf": {"init_param_path": "Qwen3-0.6B"},
@@ -107,6 +108,18 @@ def normalisation() -> str:
     return f"<Nnet>\n<Splice> {size} {size}\n[ 0 ]\n{''.join(lines)}</Nnet>\n"
 
 
+def widened_ctc(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The same function with a CTC decoder as wide as the encoder, which upstream's classifier asks for: the new
+    channels are zero. (It is trained narrower because that is enough.)"""
+    missing = WIDTH - CTC_WIDTH
+    wide = dict(state)
+    for name in ("ctc_decoder.linear2.weight", "ctc_decoder.linear2.bias"):
+        wide[name] = torch.cat([state[name], state[name].new_zeros(missing, *state[name].shape[1:])])
+    head = state["ctc.ctc_lo.weight"]
+    wide["ctc.ctc_lo.weight"] = torch.cat([head, head.new_zeros(len(head), missing)], 1)
+    return wide
+
+
 def save(state: dict[str, Tensor], path: Path, dtype: torch.dtype) -> None:
     """Write weights as safetensors, whole or not at all."""
     with atomic_write(path) as temporary:
@@ -121,10 +134,13 @@ def main() -> None:
         write_start()
     if not train(recipe).finished:
         return
-    model = load_run(recipe.train.output, "last").model
-    for name in ("config.yaml", "configuration.json", "am.mvn", "Qwen3-0.6B/config.json"):
+    state = widened_ctc(load_run(recipe.train.output, "last").model.state_dict())
+    for name in ("configuration.json", "am.mvn", "Qwen3-0.6B/config.json"):
         shutil.copyfile(START / name, TINY / name)
-    save(model.state_dict(), TINY / "model.safetensors", torch.float16)
+    settings = yaml.safe_load((START / "config.yaml").read_text())
+    settings["ctc_decoder_conf"]["llm_dim"] = WIDTH
+    write_text(TINY / "config.yaml", yaml.safe_dump(settings, allow_unicode=True, sort_keys=False))
+    save(state, TINY / "model.safetensors", torch.float16)
     print(f"{TINY / 'model.safetensors'}: {(TINY / 'model.safetensors').stat().st_size} bytes")
 
 

@@ -37,9 +37,7 @@ def recipe_for(folder: Path, model: Path, **train_keys: object) -> Path:
 
 def losses(run: Path) -> dict[int, tuple[str, str]]:
     """Loss and gradient norm of every step, to the last bit."""
-    return {
-        line["step"]: (line["loss"].hex(), line["gradient_norm"].hex()) for line in read_log(run) if "loss" in line
-    }
+    return {line["step"]: (line["loss"].hex(), line["gradient_norm"].hex()) for line in read_log(run) if "loss" in line}
 
 
 def command(recipe: Path) -> list[str]:

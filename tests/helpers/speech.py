@@ -11,7 +11,7 @@ import yaml
 
 from voxtune.recipe import Recipe, load_recipe
 
-WORDS = "falcon marigold tempest pelican jetty timber channel three seven now".split()
+WORDS = ["falcon", "marigold", "tempest", "pelican", "jetty", "timber", "channel", "three", "seven", "now"]
 SAMPLE_RATE = 16000
 
 

@@ -15,7 +15,9 @@ from voxtune.training.checkpoints import OPTIMIZER, WEIGHTS, Checkpoints, Progre
 from voxtune.training.step import Trainer
 
 
-def saved(folder: Path, steps: tuple[int, ...], *, keep: int = 10, best: int | None = None) -> tuple[Checkpoints, Trainer]:
+def saved(
+    folder: Path, steps: tuple[int, ...], *, keep: int = 10, best: int | None = None
+) -> tuple[Checkpoints, Trainer]:
     checkpoints, stepper = Checkpoints(folder, keep), trainer(build_tiny_asr(), ["audio_adaptor"])
     for step in steps:
         checkpoints.save(stepper, Progress(step=step, best_step=best))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from voxtune.recipe import ScheduleSection
@@ -14,7 +16,7 @@ def test_warmup_is_linear_then_the_kind_decides(kind: str) -> None:
     factors = [schedule_factor(schedule, step, 100) for step in range(1, 101)]
     assert factors[:10] == pytest.approx([i / 10 for i in range(1, 11)])
     assert factors[-1] == pytest.approx(1.0 if kind == "constant" else 0.0, abs=1e-12)
-    assert all(a >= b for a, b in zip(factors[9:], factors[10:], strict=False))
+    assert all(a >= b for a, b in pairwise(factors[9:]))
 
 
 def test_warmup_of_one_or_more_counts_steps() -> None:

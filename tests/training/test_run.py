@@ -108,3 +108,8 @@ def test_frozen_features_computed_once_give_the_same_losses(corpus: Path, tiny_a
 def test_parts_auto_follow_from_the_hours(corpus: Path, tiny_asr_folder: Path) -> None:
     train(recipe(corpus, tiny_asr_folder, tune={"parts": "auto"}, train=keys(corpus, max_steps=1)))
     assert load_run(corpus / "run").recipe.tune.parts == ["audio_adaptor"]
+
+
+def test_a_part_that_no_loss_reaches_is_refused(corpus: Path, tiny_asr_folder: Path) -> None:
+    with pytest.raises(RecipeError, match=r"tune\.parts: ctc gets no gradient from the losses text"):
+        train(recipe(corpus, tiny_asr_folder, tune={"parts": ["llm", "ctc"]}, train=keys(corpus)))

@@ -19,7 +19,8 @@ def encode(
 ) -> None:
     """Compute the frozen features that the run of a recipe will read. The same command goes on where it stopped."""
     from voxtune.recipe import load_recipe
-    from voxtune.training.launch import launched, relaunch
+    from voxtune.training.launch import relaunch
+    from voxtune.training.parallel import launched
 
     loaded = load_recipe(recipe, overrides)
     if loaded.launch.processes > 1 and not launched():

@@ -15,7 +15,8 @@ def train(
 ) -> None:
     """Start the run of a recipe. The same command continues it."""
     from voxtune.recipe import load_recipe
-    from voxtune.training.launch import launched, relaunch
+    from voxtune.training.launch import relaunch
+    from voxtune.training.parallel import launched
 
     loaded = load_recipe(recipe, overrides)
     if loaded.launch.processes > 1 and not launched():

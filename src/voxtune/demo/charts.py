@@ -73,9 +73,7 @@ def _title(text: str) -> str:
 
 
 def _text(x: float, y: float, text: str, *, anchor: str) -> str:
-    return (
-        f'<text x="{x:.1f}" y="{y:.1f}" font-size="12" fill="#667085" text-anchor="{anchor}">{escape(text)}</text>'
-    )
+    return f'<text x="{x:.1f}" y="{y:.1f}" font-size="12" fill="#667085" text-anchor="{anchor}">{escape(text)}</text>'
 
 
 def _svg(shapes: list[str]) -> str:

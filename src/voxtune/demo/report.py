@@ -14,7 +14,8 @@ from voxtune.files import write_text
 
 STYLE = """
 :root { --ink: #1d2433; --dim: #667085; --line: #e4e7ec; --before: #d97757; --after: #2f7d6d; }
-body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); max-width: 1000px; margin: 2.5rem auto; padding: 0 1rem; }
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); max-width: 1000px; margin: 2.5rem auto;
+  padding: 0 1rem }
 h1 { font-size: 1.5rem; margin: 0 } h2 { font-size: 1.1rem; margin: 2.5rem 0 .5rem }
 p, .dim { color: var(--dim) } .charts { display: flex; gap: 2rem; flex-wrap: wrap } svg { max-width: 100% }
 table { border-collapse: collapse; width: 100% } td, th { text-align: left; padding: .45rem .6rem; vertical-align: top }
@@ -58,7 +59,8 @@ def _table(test_set: TestSet, recordings: dict[str, Path]) -> str:
 
 def _player(path: Path) -> str:
     sound = base64.b64encode(path.read_bytes()).decode()
-    return f'<audio controls preload=none src="data:audio/ogg;base64,{sound}"></audio><br><span class=dim>{path.stem}</span>'
+    player = f'<audio controls preload=none src="data:audio/ogg;base64,{sound}"></audio>'
+    return f"{player}<br><span class=dim>{path.stem}</span>"
 
 
 def _marked(utterance: UtteranceErrors) -> str:

@@ -7,13 +7,6 @@ import signal
 import subprocess
 import sys
 
-from voxtune.training.parallel import RANK_VARIABLES
-
-
-def launched() -> bool:
-    """Whether a launcher started this process."""
-    return "RANK" in os.environ or ("WORLD_SIZE" in os.environ and any(name in os.environ for name in RANK_VARIABLES))
-
 
 def relaunch(processes: int, arguments: list[str]) -> int:
     """Run `voxtune ARGUMENTS` in that many processes; returns the exit code. Signals reach the processes."""

@@ -12,10 +12,12 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from voxtune.errors import VoxtuneError
+
 T = TypeVar("T")
 
 RANK_VARIABLES = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK")
-WORLD_VARIABLES = ("WORLD_SIZE", "SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE")
+WORLD_VARIABLES = ("WORLD_SIZE", "SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE")
 LOCAL_VARIABLES = ("LOCAL_RANK", "SLURM_LOCALID", "OMPI_COMM_WORLD_LOCAL_RANK")
 
 
@@ -62,6 +64,11 @@ class Parallel:
             dist.barrier()
 
 
+def launched() -> bool:
+    """Whether a launcher started this process."""
+    return all(any(name in os.environ for name in names) for names in (RANK_VARIABLES, WORLD_VARIABLES))
+
+
 @contextmanager
 def processes() -> Iterator[Parallel]:
     """Join the other processes that a launcher (torchrun, srun, mpirun) started; alone when there is none."""
@@ -71,6 +78,10 @@ def processes() -> Iterator[Parallel]:
     if parallel.world == 1:
         yield parallel
         return
+    if "MASTER_ADDR" not in os.environ:
+        raise VoxtuneError(
+            f"{parallel.world} processes and no MASTER_ADDR: export MASTER_ADDR and MASTER_PORT of the first one"
+        )
     os.environ.setdefault("RANK", str(parallel.rank))
     os.environ.setdefault("WORLD_SIZE", str(parallel.world))
     dist.init_process_group("nccl" if parallel.device.type == "cuda" else "gloo")

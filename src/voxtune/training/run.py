@@ -30,7 +30,11 @@ def train(recipe: Recipe, console: Console | None = None) -> Progress:
     """
     with processes() as parallel:
         console = console or Console(quiet=not parallel.is_main)
-        logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[RichHandler(console=console)])
+        logging.basicConfig(
+            level=logging.INFO,
+            format="%(message)s",
+            handlers=[RichHandler(console=console, show_time=False, show_path=False)],
+        )
         return _train(recipe, parallel, console)
 
 
@@ -54,7 +58,7 @@ def _train(recipe: Recipe, parallel: Parallel, console: Console) -> Progress:
         resume(trainer, path)
         console.print(f"continuing from step {progress.step} of {total_steps}")
     if progress.finished:
-        console.print(f"finished already at step {progress.step}; for a longer run raise train.epochs and change train.output")
+        console.print(f"finished already at step {progress.step}; for more, raise train.epochs and change train.output")
         return progress
 
     trackers = open_trackers(list(recipe.train.trackers), output, recipe.as_dict()) if parallel.is_main else []

@@ -45,8 +45,9 @@ def settle(recipe: Recipe) -> None:
         if changed:
             lines = [f"  {key}: began with {began.get(key)!r}, now {now.get(key)!r}" for key in changed]
             raise RecipeError(
-                f"{recipe.train.output} holds a run that was begun with another recipe:\n" + "\n".join(lines) +
-                "\nChoose another train.output for a new run, or put these keys back to continue this one"
+                f"{recipe.train.output} holds a run that was begun with another recipe:\n"
+                + "\n".join(lines)
+                + "\nChoose another train.output for a new run, or put these keys back to continue this one"
             )
     write_text(path, yaml.safe_dump(recipe.as_dict(), allow_unicode=True, sort_keys=False))
 

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from voxtune.data.example import Batch
+from voxtune.errors import RecipeError
 from voxtune.families.family import Model
 from voxtune.parts.precision import autocast
 from voxtune.recipe import TrainSection
@@ -65,6 +66,7 @@ class Trainer:
         self.parallel = parallel
         self.scaler = torch.amp.GradScaler(parallel.device.type, enabled=train.precision == "fp16")
         self.trained = [p for group in optimizer.param_groups for p in group["params"]]
+        self.checked = False
         self.weights = torch.tensor(list(model.stream_weights.values()), device=parallel.device)
 
     def state_dict(self) -> dict[str, Any]:
@@ -95,6 +97,7 @@ class Trainer:
         for batch in micro_batches:
             with nullcontext() if batch is micro_batches[-1] else self.parallel.without_sync(self.wrapped):
                 sums.append(self._forward_backward(batch, denominators))
+        self._check_gradients(totals)
         self.scaler.unscale_(self.optimizer)
         norm = torch.nn.utils.clip_grad_norm_(self.trained, self.train.clip)
         means = self.parallel.sum(torch.stack(sums).sum(0)) / denominators
@@ -129,6 +132,18 @@ class Trainer:
         seconds = sum(batch.seconds for batch in micro_batches)
         totals = torch.tensor([*labels, tokens, seconds, padding, stop], dtype=torch.float64)
         return self.parallel.sum(totals.to(self.parallel.device))
+
+    def _check_gradients(self, totals: Tensor) -> None:
+        """Refuse a part that no loss reaches, such as a CTC branch without a CTC loss."""
+        if self.checked or not totals[-3]:
+            return
+        self.checked = True
+        for group in self.optimizer.param_groups:
+            if all(parameter.grad is None for parameter in group["params"]):
+                raise RecipeError(
+                    f"tune.parts: {group['part']} gets no gradient from the losses "
+                    f"{', '.join(self.model.stream_weights)}: leave it out, or give its loss a weight (model section)"
+                )
 
     def _forward_backward(self, batch: Batch, denominators: Tensor) -> Tensor:
         """Sums of one micro-batch, one a stream, left on the device."""
