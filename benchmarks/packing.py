@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.padded import padded_loss
+from benchmarks.upstream_batching import padding_share, source_length, upstream_batches
 from voxtune.data.example import IGNORED, AudioInput, Example, pack
 from voxtune.data.plan import packs
 from voxtune.families.fun_asr_nano.config import FunAsrNanoConfig
@@ -70,8 +71,7 @@ def examples(network: FunAsrNano, count: int) -> list[Example]:
 
 def packed_epoch(network: FunAsrNano, data: list[Example], tokens_per_batch: int) -> None:
     """Forward and backward over all utterances in packs."""
-    costs = [example.frames + len(example.audio[0].features) for example in data]
-    for numbers in packs(range(len(data)), costs, tokens_per_batch, world=1)[0]:
+    for numbers in packs(range(len(data)), sizes(data), tokens_per_batch, world=1)[0]:
         batch = pack([data[n] for n in numbers])
         (network(batch)["text"] / network.label_counts(batch)["text"]).backward()
         network.zero_grad()
@@ -79,20 +79,25 @@ def packed_epoch(network: FunAsrNano, data: list[Example], tokens_per_batch: int
 
 def padded_epoch(network: FunAsrNano, data: list[Example]) -> None:
     """The same in padded batches, in the order of the data."""
-    for start in range(0, len(data), PADDED_BATCH):
-        padded_loss(network, data[start : start + PADDED_BATCH]).backward()
+    for numbers in in_order(len(data)):
+        padded_loss(network, [data[number] for number in numbers]).backward()
         network.zero_grad()
 
 
-def padding_share(data: list[Example]) -> float:
-    """Share of the padded batches' positions (text and encoder rows) that is padding."""
-    sizes = [example.frames + len(example.audio[0].features) for example in data]
-    computed = 0
-    for start in range(0, len(data), PADDED_BATCH):
-        batch = data[start : start + PADDED_BATCH]
-        longest = max(e.frames for e in batch) + max(len(e.audio[0].features) for e in batch)
-        computed += longest * len(batch)
-    return 1 - sum(sizes) / computed
+def sizes(data: list[Example]) -> list[int]:
+    """Positions of each utterance: text and encoder rows."""
+    return [example.frames + len(example.audio[0].features) for example in data]
+
+
+def in_order(count: int) -> list[list[int]]:
+    """Batches of 16 in the order of the data."""
+    return [list(range(start, min(start + PADDED_BATCH, count))) for start in range(0, count, PADDED_BATCH)]
+
+
+def upstream_order(data: list[Example]) -> list[list[int]]:
+    """Upstream's own batches, with the settings of its fine-tuning script."""
+    lengths = [source_length(6 * len(e.audio[0].features), int((e.labels != IGNORED).sum())) for e in data]
+    return upstream_batches(lengths, batch_size=6000, sort_size=1024, max_token_length=3500, batch_size_sample_max=10)
 
 
 def seconds(run: Callable[[], None]) -> float:
@@ -127,7 +132,7 @@ def main() -> None:
     network = model(8192)
     data = examples(network, UTTERANCES)
     useful = sum(example.frames for example in data)
-    tokens_per_batch = sum(e.frames + len(e.audio[0].features) for e in data) * PADDED_BATCH // UTTERANCES
+    tokens_per_batch = sum(sizes(data)) * PADDED_BATCH // UTTERANCES
     times: dict[str, list[float]] = {"padded": [], "packed": []}
     for _ in range(ROUNDS):
         times["padded"].append(seconds(lambda: padded_epoch(network, data)))
@@ -142,7 +147,10 @@ def main() -> None:
     table = Table(title="Padded batches of 16 with full logits, and packs with logits at labels")
     for column in ("", "padded", "packed", "packed / padded"):
         table.add_column(column, justify="right")
-    table.add_row("padding share", f"{padding_share(data):.0%}", "0%", "")
+    many = examples(network, 2000)
+    padding = [padding_share(order, sizes(many)) for order in (in_order(len(many)), upstream_order(many))]
+    table.add_row("padding share", f"{padding[0]:.0%}", "0%", "")
+    table.add_row("padding share, upstream's sorted batches", f"{padding[1]:.0%}", "0%", "")
     table.add_row("useful tokens/s", *(f"{speed[n]:.0f}" for n in speed), f"{speed['packed'] / speed['padded']:.2f}")
     table.add_row("peak memory, GB", *(f"{peaks[n]:.2f}" for n in peaks), f"{peaks['packed'] / peaks['padded']:.0%}")
     Console().print(table)

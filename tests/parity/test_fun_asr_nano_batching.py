@@ -9,7 +9,7 @@ import pytest
 
 from tests.parity.conftest import cases
 from tests.parity.tensors import FAMILY, read_json
-from voxtune.families.fun_asr_nano.upstream_batching import source_length, upstream_batches
+from benchmarks.upstream_batching import source_length, upstream_batches
 
 VARIANTS = [
     pytest.param(folder, variant, id=f"{folder.name}-{variant['name']}")

@@ -21,7 +21,7 @@ from voxtune.data.sample import Sample
 from voxtune.errors import DataError
 from voxtune.families.fun_asr_nano.config import Options, config_from
 from voxtune.families.fun_asr_nano.layout import AsrLayout
-from voxtune.families.fun_asr_nano.upstream_batching import source_length
+from benchmarks.upstream_batching import source_length
 from voxtune.parts.sanm import SanmConfig
 
 FEATURE_TOLERANCE = 5e-4

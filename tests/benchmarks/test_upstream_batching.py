@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from voxtune.families.fun_asr_nano.upstream_batching import padding_share, source_length, upstream_batches
+from benchmarks.upstream_batching import padding_share, source_length, upstream_batches
 
 
 def test_batches_are_filled_by_padded_length() -> None:
