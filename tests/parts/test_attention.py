@@ -56,3 +56,14 @@ def test_a_neighbour_changes_nothing() -> None:
     assert torch.equal(before[:5], after[:5])
     assert torch.equal(before[6:], after[6:])
     assert not torch.allclose(before[5:6], after[5:6])
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("causal", [False, True])
+def test_the_variable_length_kernel_agrees_with_the_segments(causal: bool) -> None:
+    lengths = [5, 1, 33, 16]
+    query, key, value = (torch.randn(sum(lengths), heads, 64) for heads in (8, 4, 4))
+    expected = packed_attention(query, key, value, Segments(lengths, torch.device("cpu")), causal=causal)
+    on_gpu = [tensor.to("cuda", torch.bfloat16) for tensor in (query, key, value)]
+    found = packed_attention(*on_gpu, Segments(lengths, torch.device("cuda")), causal=causal)
+    assert (found.float().cpu() - expected).abs().max() < 0.03
