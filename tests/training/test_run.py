@@ -113,3 +113,16 @@ def test_parts_auto_follow_from_the_hours(corpus: Path, tiny_asr_folder: Path) -
 def test_a_part_that_no_loss_reaches_is_refused(corpus: Path, tiny_asr_folder: Path) -> None:
     with pytest.raises(RecipeError, match=r"tune\.parts: ctc gets no gradient from the losses text"):
         train(recipe(corpus, tiny_asr_folder, tune={"parts": ["llm", "ctc"]}, train=keys(corpus)))
+
+
+def test_a_run_can_be_used_from_another_folder(
+    corpus: Path, tiny_asr_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(corpus)
+    local = recipe(Path(), tiny_asr_folder, train=keys(Path(), max_steps=1))
+    train(local)
+    monkeypatch.chdir(tiny_asr_folder)
+    loaded = load_run(corpus / "run")
+    assert loaded.recipe.data.train[0].path == [corpus / "train_wav.scp"]
+    monkeypatch.chdir(corpus)
+    assert train(local).finished

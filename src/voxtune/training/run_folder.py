@@ -13,7 +13,7 @@ from voxtune.errors import CheckpointError, RecipeError
 from voxtune.families import find
 from voxtune.families.family import Family, Layout, Model
 from voxtune.files import write_text
-from voxtune.recipe import Recipe, load_recipe
+from voxtune.recipe import Recipe, Source, load_recipe
 from voxtune.training import tuning
 from voxtune.training.checkpoints import Checkpoints, Progress, load_trained
 
@@ -35,9 +35,10 @@ def is_run(folder: Path) -> bool:
 def settle(recipe: Recipe) -> None:
     """Write the recipe into its run's folder, or make sure that the run there was begun with the same one.
 
-    Raises RecipeError naming the keys that differ.
+    Paths are written from the root, so that the run can be used from any folder. Raises RecipeError naming the keys that differ.
     """
     path = recipe.train.output / RECIPE
+    recipe = _from_the_root(recipe)
     if path.exists():
         began, now = _flat(load_recipe(path).as_dict()), _flat(recipe.as_dict())
         changed = [key for key in sorted(began.keys() | now.keys()) if began.get(key) != now.get(key)]
@@ -50,6 +51,22 @@ def settle(recipe: Recipe) -> None:
                 + "\nChoose another train.output for a new run, or put these keys back to continue this one"
             )
     write_text(path, yaml.safe_dump(recipe.as_dict(), allow_unicode=True, sort_keys=False))
+
+
+def _from_the_root(recipe: Recipe) -> Recipe:
+    def absolute(sources: list[Source]) -> list[Source]:
+        return [s.model_copy(update={"path": [path.absolute() for path in s.path]}) for s in sources]
+
+    folder = Path(recipe.model.source)
+    source = str(folder.absolute()) if folder.is_dir() else recipe.model.source
+    data = {"train": absolute(recipe.data.train), "validation": absolute(recipe.data.validation)}
+    return recipe.model_copy(
+        update={
+            "model": recipe.model.model_copy(update={"source": source}),
+            "data": recipe.data.model_copy(update=data),
+            "train": recipe.train.model_copy(update={"output": recipe.train.output.absolute()}),
+        }
+    )
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
