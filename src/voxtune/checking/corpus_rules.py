@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -106,7 +107,14 @@ def _answers_its_audio(entry: Known) -> bool:
 
 def _letters(text: str) -> int:
     """Letters and digits; an ideogram or a syllable sign takes about as long as three letters."""
-    return sum(IDEOGRAM_LETTERS if ord(c) >= 0x2E80 else 1 for c in text if c.isalnum())
+    return sum(map(_weight, text))
+
+
+@cache
+def _weight(character: str) -> int:
+    if not character.isalnum():
+        return 0
+    return IDEOGRAM_LETTERS if ord(character) >= 0x2E80 else 1
 
 
 def _outliers(rates: np.ndarray) -> list[bool]:

@@ -61,7 +61,7 @@ def _signal_rules(part: AudioPart, signal: Signal) -> Iterator[Rule]:
 
 def _text_rules(sample: Sample) -> Iterator[Rule]:
     for turn in sample.turns:
-        strange = sorted({character for character in turn.text if _is_strange(character)})
+        strange = sorted({character for character in set(turn.text) if _is_strange(character)})
         if strange:
             names = ", ".join(f"U+{ord(character):04X}" for character in strange)
             yield "text", f"{names} in {turn.text[:40]!r}: a sign of a wrong encoding; correct it", "warning"

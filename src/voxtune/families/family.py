@@ -170,4 +170,3 @@ class Family(ABC):
         self, model: Model, layout: Layout, samples: Sequence[tuple[Sample, Sequence[Tensor]]], settings: Settings
     ) -> Iterator[Output]:
         """Answers to samples with their waveforms, in order, as one batch."""
-

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import Field
 
 from voxtune.data.sample import Strict
-from voxtune.errors import CheckpointError
 from voxtune.parts.kaldi_frontend import FrontendConfig
 from voxtune.parts.sanm import SanmConfig
 from voxtune.parts.transformer_adaptor import AdaptorConfig
@@ -55,19 +52,11 @@ class FunAsrNanoConfig:
         return (((rows + 1) // 2 + 1) // 2 + 1) // 2
 
 
-def read_config(path: Path, llm: dict[str, Any]) -> FunAsrNanoConfig:
-    """Read upstream's config.yaml. `llm` is the content of the language model's own config.json.
-
-    Raises CheckpointError when the file is not a Fun-ASR-Nano configuration.
-    """
-    raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    if not isinstance(raw, dict) or "audio_encoder_conf" not in raw or "audio_adaptor_conf" not in raw:
-        raise CheckpointError(f"{path}: not a Fun-ASR-Nano configuration (no audio_encoder_conf / audio_adaptor_conf)")
-    return config_from(raw, llm)
-
-
 def config_from(raw: dict[str, Any], llm: dict[str, Any]) -> FunAsrNanoConfig:
-    """The same from the parsed file. Keys that upstream accepts and ignores are ignored here too."""
+    """Sizes from upstream's config.yaml and the language model's own config.json, both parsed.
+
+    Keys that upstream accepts and ignores are ignored here too.
+    """
     frontend = _frontend(raw.get("frontend_conf") or {})
     encoder = _encoder(raw["audio_encoder_conf"], frontend.width)
     adaptor = _adaptor(raw["audio_adaptor_conf"], encoder.output_size, llm["hidden_size"])

@@ -15,17 +15,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from voxtune.data.example import Example, pack
+from voxtune.data.formats.fun_asr_requests import LANGUAGES
 from voxtune.data.sample import Sample, TextPart, Turn
 from voxtune.errors import CheckpointError, VoxtuneError
 from voxtune.families.family import Output, Settings, TimedToken
 from voxtune.families.fun_asr_nano.frozen import evaluating
-from voxtune.families.fun_asr_nano.layout import AsrLayout
+from voxtune.families.fun_asr_nano.layout import END, AsrLayout
 from voxtune.families.fun_asr_nano.model import FunAsrNano
-from voxtune.families.fun_asr_nano.prompts import LANGUAGES
 from voxtune.parts.ctc import align
 from voxtune.parts.ctc_tokenizer import CtcTokenizer
-
-END = "<|im_end|>"
 
 
 def generate(

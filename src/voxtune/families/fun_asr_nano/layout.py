@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import groupby
 from unicodedata import normalize
 
@@ -18,19 +19,22 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from voxtune.data.example import IGNORED, AudioInput, Example
+from voxtune.data.formats.fun_asr_requests import SYSTEM, transcription_request
 from voxtune.data.sample import AudioPart, Sample, Turn
 from voxtune.families.family import Layout, Size
 from voxtune.families.fun_asr_nano.config import FunAsrNanoConfig, Options
-from voxtune.families.fun_asr_nano.prompts import SYSTEM, context_header, hotword_context, task_prompt
+from voxtune.families.fun_asr_nano.prompts import context_header, hotword_context
 from voxtune.parts.ctc_tokenizer import CtcTokenizer
 from voxtune.parts.kaldi_frontend import INT16_SCALE, Cmvn, features
 from voxtune.parts.spec_augment import spec_augment
 
 PLACEHOLDER = 0
+END = "<|im_end|>"
 NO_THOUGHT = "<think>\n\n</think>\n\n"
 SHORTEST_SECONDS = 0.1
 LONGEST_SECONDS = 120.0
 LONGEST_ANSWER = 2048
+REMEMBERED_TEXTS = 1024
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,26 @@ class Piece:
     audio: AudioPart | None = None
     answer: bool = False
     transcript: str = ""
+
+
+class TokenIds:
+    """Token ids of a text; specials in it are recognised, nothing is added.
+
+    The last texts are remembered: prompts repeat, and an answer is checked, measured and laid out.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        self.tokenizer = tokenizer
+        self._remembered = lru_cache(REMEMBERED_TEXTS)(self._encode)
+
+    def __call__(self, text: str) -> tuple[int, ...]:
+        return self._remembered(text)
+
+    def __reduce__(self) -> tuple[type[TokenIds], tuple[PreTrainedTokenizerBase]]:
+        return TokenIds, (self.tokenizer,)
+
+    def _encode(self, text: str) -> tuple[int, ...]:
+        return tuple(self.tokenizer.encode(text, add_special_tokens=False))
 
 
 class AsrLayout(Layout):
@@ -60,6 +84,7 @@ class AsrLayout(Layout):
         self.config = config
         self.options = options
         self.tokenizer = tokenizer
+        self.tokenize = TokenIds(tokenizer)
         self.cmvn = cmvn
         self.ctc_tokenizer = ctc_tokenizer
         self.control_tokens = {number: str(token) for number, token in tokenizer.added_tokens_decoder.items()}
@@ -88,7 +113,7 @@ class AsrLayout(Layout):
     def _answer_problem(self, answer: str) -> str | None:
         if half := next((character for character in answer if "\ud800" <= character <= "\udfff"), None):
             return f"{half!r} is half a character: replace it"
-        ids = self.tokenize(answer)
+        *ids, _ = self.tokenize(answer + END)  # as it is laid out
         if len(ids) > LONGEST_ANSWER:
             return f"an answer of {len(ids)} tokens; the model takes {LONGEST_ANSWER}: cut the recording at a pause"
         if control := sorted({self.control_tokens[i] for i in ids if i in self.control_tokens}):
@@ -121,7 +146,7 @@ class AsrLayout(Layout):
                 ids = self.tokenize(piece.text)
             else:
                 inputs.append(self._audio_input(next(recordings), len(tokens), piece.transcript, random))
-                ids = [PLACEHOLDER] * inputs[-1].frames
+                ids = (PLACEHOLDER,) * inputs[-1].frames
             tokens += ids
             labels += ids if piece.answer else [IGNORED] * len(ids)
         return Example(sample.key, torch.tensor([tokens]), torch.tensor([labels]), inputs)
@@ -137,7 +162,7 @@ class AsrLayout(Layout):
     def _stretches(self, sample: Sample) -> Iterator[Piece]:
         system = next((turn.text for turn in sample.turns if turn.role == "system"), SYSTEM)
         if self.options.system_prompt:
-            yield Piece(f"<|im_start|>system\n{system}<|im_end|>\n")
+            yield Piece(f"<|im_start|>system\n{system}{END}\n")
         turns = [turn for turn in sample.turns if turn.role != "system"]
         for number, turn in enumerate(turns):
             if turn.role == "assistant":
@@ -146,13 +171,13 @@ class AsrLayout(Layout):
                         yield Piece(part.text, answer=part.trained)
                 trained = any(part.trained for part in turn.parts if not isinstance(part, AudioPart))
                 if trained or number + 1 < len(turns):  # else the answer is open: generation continues it
-                    yield Piece("<|im_end|>", answer=trained)
+                    yield Piece(END, answer=trained)
             else:
                 answer = turns[number + 1].text if number + 1 < len(turns) else ""
                 yield from self._user_stretches(sample, turn, answer, first=number == 0)
 
     def _user_stretches(self, sample: Sample, turn: Turn, answer: str, *, first: bool) -> Iterator[Piece]:
-        request = task_prompt(sample) if sample.task == "asr" and turn.audio and not turn.text else ""
+        request = transcription_request(sample) if sample.task == "asr" and turn.audio and not turn.text else ""
         context = ""
         if first and self.options.context_header:
             context = context_header(sample, request + _text_before_audio(turn))
@@ -164,7 +189,7 @@ class AsrLayout(Layout):
                 yield Piece(audio=part, transcript=answer)
             else:
                 yield Piece(part.text)
-        yield Piece("<|im_end|>\n<|im_start|>assistant\n" + (NO_THOUGHT if self.options.think_block else ""))
+        yield Piece(f"{END}\n<|im_start|>assistant\n" + (NO_THOUGHT if self.options.think_block else ""))
 
     def _audio_input(
         self, audio: Tensor | AudioInput, start: int, transcript: str, random: np.random.Generator | None
@@ -193,10 +218,6 @@ class AsrLayout(Layout):
         if random is not None and self.options.spec_augment:
             rows = spec_augment(rows, self.config.frontend.mel_bins, random)
         return rows
-
-    def tokenize(self, text: str) -> list[int]:
-        """Token ids of a piece of text; specials in it are recognised, nothing is added."""
-        return list(self.tokenizer.encode(text, add_special_tokens=False))
 
     def decode(self, ids: list[int], *, skip_special_tokens: bool = False) -> str:
         """Text of token ids, as it is."""
