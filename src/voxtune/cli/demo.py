@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain, count
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,9 @@ import typer
 
 def demo(
     family: Annotated[str, typer.Argument(help="a family of models")] = "fun_asr_nano",
-    output: Annotated[Path, typer.Option("-o", "--output", help="folder to write to")] = Path("runs/demo"),
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="folder to write to; else runs/demo, runs/demo-2, ...")
+    ] = None,
 ) -> None:
     """The whole story on built-in data: transcribe, fine-tune, compare, export. No network, no GPU."""
     from rich.console import Console
@@ -18,6 +21,7 @@ def demo(
     from voxtune.demo import tell
     from voxtune.errors import VoxtuneError
 
+    output = output or _free_folder()
     if output.exists() and any(output.iterdir()):
         raise VoxtuneError(f"{output} holds an earlier demo; remove it or choose another folder with -o")
     console = Console()
@@ -27,3 +31,8 @@ def demo(
         f"WER {summary.wer_before:.1%} before, {summary.wer_after:.1%} after, in {summary.seconds:.0f} s. "
         f"Look at {output / 'report.html'}"
     )
+
+
+def _free_folder() -> Path:
+    numbered = (Path(f"runs/demo-{number}") for number in count(2))
+    return next(path for path in chain([Path("runs/demo")], numbered) if not path.exists())
