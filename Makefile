@@ -8,15 +8,16 @@ BIN := $(VENV)/bin
 demo: $(VENV)/installed
 	$(BIN)/voxtune demo
 
-test: $(VENV)/installed
+test: $(VENV)/installed-for-development
 	$(BIN)/pytest -n 2 tests
 
-lint: $(VENV)/installed
+lint: $(VENV)/installed-for-development
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# The speech that ships, the tokenizers and the built-in model, from nothing but espeak-ng: about an hour.
 demo-assets: $(VENV)/installed
 	$(BIN)/python demo/make_speech.py
 	$(BIN)/python demo/make_tokenizer.py
@@ -25,7 +26,11 @@ demo-assets: $(VENV)/installed
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet -c constraints.txt torch==2.13.0
-	$(BIN)/pip install --quiet -c constraints.txt -e ".[dev]"
+	$(BIN)/pip install --quiet -c constraints.txt -e .
+	touch $@
+
+$(VENV)/installed-for-development: $(VENV)/installed
+	$(BIN)/pip install --quiet -c constraints.txt -e ".[dev,japanese]"
 	touch $@
 
 clean:
