@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from voxtune.checking import Report, check, split_bad
-from voxtune.data.audio import probe
+from voxtune.checking.report import Measurement
 from voxtune.data.manifest import read_samples
 from voxtune.data.plan import Plan
 from voxtune.data.sample import Sample
@@ -71,22 +70,26 @@ def read_corpora(recipe: Recipe, layout: Layout, skipped: Path | None) -> tuple[
     bad = {id(sample) for sample in split_bad([s for s, _ in train + validation], report)[1]}
     if bad and skipped is not None:
         write_text(skipped, "".join(finding.model_dump_json() + "\n" for finding in report.errors))
-    kept = [[(s, w) for s, w in part if id(s) not in bad] for part in (train, validation)]
-    if not kept[0]:
+    corpora = [
+        _corpus(samples, report.measurements[split], bad)
+        for split, samples in (("train", train), ("validation", validation))
+    ]
+    if not corpora[0].samples:
         raise DataError("no training sample is left" if train else "data.train holds no sample")
-    return _measure(kept[0], layout), _measure(kept[1], layout)
+    return corpora[0], corpora[1]
 
 
-def _measure(weighted: list[tuple[Sample, float]], layout: Layout) -> Corpus:
-    samples = [sample for sample, _ in weighted]
-    with ThreadPoolExecutor() as pool:
-        lengths = list(pool.map(lambda sample: [probe(part).seconds for part in sample.audio], samples))
-    return Corpus(
-        samples=samples,
-        weights=[weight for _, weight in weighted],
-        seconds=[sum(seconds) for seconds in lengths],
-        sizes=[layout.size(sample, seconds) for sample, seconds in zip(samples, lengths, strict=True)],
-    )
+def _corpus(weighted: list[tuple[Sample, float]], measurements: list[Measurement | None], bad: set[int]) -> Corpus:
+    corpus = Corpus([], [], [], [])
+    for (sample, weight), measured in zip(weighted, measurements, strict=True):
+        if id(sample) in bad:
+            continue
+        assert measured is not None and measured.size is not None  # else check has reported an error
+        corpus.samples.append(sample)
+        corpus.weights.append(weight)
+        corpus.seconds.append(sum(measured.seconds))
+        corpus.sizes.append(measured.size)
+    return corpus
 
 
 def _refusal(report: Report, most: int = 10) -> str:
