@@ -26,6 +26,7 @@ from voxtune.transcription.transcribe import Recording, Segment, Transcript, tra
 
 RATE = 16000
 SETTINGS = Settings(max_new_tokens=8, batch_size=3)
+SPEECH = AudioPart(path="-")
 
 
 def waveform(seconds: float, seed: int) -> Tensor:
@@ -182,8 +183,8 @@ class TestInputs:
 class TestOutput:
     def transcripts(self) -> list[Transcript]:
         times = [TimedToken(text, n * 0.5, n * 0.5 + 0.4, 0.91234) for n, text in enumerate(["the", " har", "bour."])]
-        first = Transcript("a", "the harbour.", times, [Segment(0.0, 3.0004, "the harbour.")])
-        return [first, Transcript("b", "今天 x", [], [Segment(0.0, 2.0, "今天"), Segment(3661.5, 3662.0, "x")])]
+        first = Transcript("a", "the harbour.", times, True, [Segment(0.0, 3.0004, "the harbour.")])
+        return [first, Transcript("b", "今天 x", [], False, [Segment(0.0, 2.0, "今天"), Segment(3661.5, 3662.0, "x")])]
 
     def test_text(self) -> None:
         assert as_text(self.transcripts()) == "a\tthe harbour.\nb\t今天 x\n"
@@ -193,6 +194,7 @@ class TestOutput:
         assert first["segments"] == [{"start": 0.0, "end": 3.0, "text": "the harbour."}]
         assert first["timestamps"][1] == {"text": " har", "start": 0.5, "end": 0.9, "score": 0.912}
         assert second["key"] == "b"
+        assert (first["complete"], second["complete"]) == (True, False)
         assert "timestamps" not in second
 
     def test_srt_of_segments(self) -> None:
@@ -204,17 +206,42 @@ class TestOutput:
         """At the end of a sentence, at a pause, when the line is full or the cue long; never inside a word."""
         pieces = [("the", 0.0), (" har", 0.4), ("bour.", 0.8), (" open", 1.2), ("s", 1.6), (" now", 4.0), (" or", 4.4)]
         times = [TimedToken(text, start, start + 0.4, 1.0) for text, start in pieces]
-        srt = as_srt(Transcript("a", "", times, []))
+        srt = as_srt(Transcript("a", "", times))
         assert [block.split("\n")[2] for block in srt.strip().split("\n\n")] == ["the harbour.", "opens", "now or"]
         assert "00:00:01,200 --> 00:00:02,000" in srt
 
     def test_srt_cues_are_neither_wide_nor_long(self) -> None:
         words = [TimedToken(f" word{n}", n * 0.5, n * 0.5 + 0.5, 1.0) for n in range(40)]
         characters = [TimedToken("字", 30 + n * 0.1, 30.1 + n * 0.1, 1.0) for n in range(60)]
-        blocks = as_srt(Transcript("a", "", [*words, *characters], [])).strip().split("\n\n")
+        blocks = as_srt(Transcript("a", "", [*words, *characters])).strip().split("\n\n")
         lines = [block.split("\n")[2] for block in blocks]
         assert all(len(line) <= 42 and line.count("字") <= 21 for line in lines)
         assert "".join(lines).replace(" ", "") == "".join(t.text for t in [*words, *characters]).replace(" ", "")
+
+
+class TestUnfinishedAnswers:
+    def test_each_is_named_with_its_stretches(self, recognizer: Recognizer, caplog: pytest.LogCaptureFixture) -> None:
+        long = Recording(transcription("long", SPEECH), long_waveform())
+        short = Recording(transcription("short", SPEECH), waveform(1, 0))
+        found = transcribe(recognizer, [long, short], SETTINGS, failed=unexpected)
+        assert [item.complete for item in found] == [False, False]
+        first, second = caplog.messages
+        stretches = ", ".join(f"{item.start:.1f} to {item.end:.1f} s" for item in found[0].segments)
+        assert first.startswith(f"long: the text is cut off at max_new_tokens = 8 ({stretches}); raise max_new_tokens")
+        assert second.startswith("short: ")
+
+    def test_an_ended_answer_is_complete(
+        self, tiny_asr: TinyAsr, recognizer: Recognizer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Also where it ends with the last token that is allowed."""
+        end = tiny_asr.layout.tokenizer.convert_tokens_to_ids("<|im_end|>")
+        tiny_asr.model.llm.lm_head.register_forward_hook(
+            lambda module, args, logits: logits.index_fill(-1, torch.tensor([end]), 1e4)
+        )
+        recording = Recording(transcription("k", SPEECH), waveform(1, 0))
+        (item,) = transcribe(recognizer, [recording], Settings(max_new_tokens=1), failed=unexpected)
+        assert item.complete
+        assert not caplog.messages
 
 
 class TestModels:

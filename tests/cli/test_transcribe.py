@@ -70,6 +70,14 @@ class TestOutput:
         assert item["segments"] == [{"start": 0, "end": 3, "text": item["text"]}]
         assert "".join(token["text"] for token in item["timestamps"]).strip() == item["text"]
 
+    def test_a_text_that_is_cut_off_is_marked_and_named(
+        self, tiny_asr_folder: Path, files: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        code, _, _ = run(tiny_asr_folder, files[0], "-o", tmp_path / "a.json")
+        (item,) = json.loads((tmp_path / "a.json").read_text())
+        assert (code, item["complete"]) == (0, False)
+        assert caplog.messages[0].startswith("u0: the text is cut off at max_new_tokens = 6 (0.0 to 0.2 s)")
+
     def test_subtitles_of_one_recording(self, tiny_asr_folder: Path, files: list[str], tmp_path: Path) -> None:
         run(tiny_asr_folder, files[2], "-o", tmp_path / "a.srt")
         assert (tmp_path / "a.srt").read_text().startswith("1\n00:00:00,000 --> 00:00:00,625\n")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
+from rich.logging import RichHandler
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
@@ -75,6 +77,7 @@ def transcribe(
     )
     recognizer = load_recognizer(model, device=device, precision=precision, checkpoint=checkpoint)
     stderr = Console(stderr=True, soft_wrap=True, highlight=False)
+    logging.basicConfig(format="%(message)s", handlers=[RichHandler(console=stderr, show_time=False, show_path=False)])
     errors = [str(error) for error in problems.errors]
     recordings = [Recording(sample) for sample in samples]
     transcripts = _with_progress(recognizer, recordings, settings, form, errors, stderr)

@@ -115,11 +115,12 @@ class TimedToken:
 
 @dataclass
 class Output:
-    """What a model answered to one sample."""
+    """What a model answered to one sample. complete: the model ended its answer, `max_new_tokens` did not cut it."""
 
     key: str
     text: str
     timestamps: list[TimedToken] = field(default_factory=list)
+    complete: bool = True
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,10 @@ def as_text(transcripts: Sequence[Transcript]) -> str:
 
 
 def as_json(transcripts: Sequence[Transcript]) -> str:
-    """A list of objects: key, text, segments and, where the model gave them, timestamps; times in seconds."""
+    """A list of objects: key, text, complete, segments and, where the model gave them, timestamps; times in seconds.
+
+    complete: false where `max_new_tokens` cut the text off.
+    """
     return json.dumps([_object(item) for item in transcripts], ensure_ascii=False, indent=2) + "\n"
 
 
@@ -43,7 +46,8 @@ def _object(item: Transcript) -> dict[str, Any]:
     times = [
         {"text": t.text, "start": _ms(t.start), "end": _ms(t.end), "score": round(t.score, 3)} for t in item.timestamps
     ]
-    return {"key": item.key, "text": item.text, "segments": segments, **({"timestamps": times} if times else {})}
+    found = {"key": item.key, "text": item.text, "complete": item.complete, "segments": segments}
+    return {**found, **({"timestamps": times} if times else {})}
 
 
 def _cues(tokens: Sequence[TimedToken]) -> Iterator[Segment]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -14,6 +15,8 @@ from voxtune.data.segmentation import segment
 from voxtune.errors import DataError, VoxtuneError
 from voxtune.families.family import Output, Settings, TimedToken
 from voxtune.transcription.recognizer import Recognizer
+
+logger = logging.getLogger(__name__)
 
 LONGEST_SECONDS = 30.0
 """Longer recordings are cut at pauses, as upstream does."""
@@ -57,6 +60,7 @@ def transcribe(
 ) -> list[Transcript]:
     """Transcripts of the recordings that can be read, in their order.
 
+    A warning is logged for each text that `max_new_tokens` cut off (`Transcript.complete` is false).
     longest: seconds that are decoded at once. failed: is told of each recording that cannot be read, and why.
     advanced: is told how many seconds of how many are done. Raises VoxtuneError when the model cannot do what the
     settings ask for.
@@ -157,7 +161,15 @@ class _Work:
         segments = [Segment(start, end, output.text.strip()) for start, end, output in answers]
         text = " ".join(item.text for item in segments if item.text)
         times = [_shifted(token, start) for start, _, output in answers for token in output.timestamps]
-        return Transcript(sample.key, text, times, segments)
+        cut = [(start, end) for start, end, output in answers if not output.complete]
+        if cut:
+            logger.warning(
+                "%s: the text is cut off at max_new_tokens = %d (%s); raise max_new_tokens, or check the recording",
+                sample.key,
+                self.settings.max_new_tokens,
+                ", ".join(f"{start:.1f} to {end:.1f} s" for start, end in cut),
+            )
+        return Transcript(sample.key, text, times, not cut, segments)
 
     def _waveforms(self, recording: Recording) -> list[Tensor]:
         if recording.waveform is not None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import count
 
 import pytest
 import torch
 from torch import Tensor
 
-from tests.conftest import TINY, TinyAsr, build_tiny_asr
+from tests.conftest import TinyAsr, build_tiny_asr
+from tests.helpers.fun_asr_nano_folder import TINY
 from voxtune.data.sample import AudioPart, Sample, TextPart, Turn, transcription
 from voxtune.errors import CheckpointError, VoxtuneError
 from voxtune.families.family import Settings
@@ -48,11 +50,12 @@ class TestAnswers:
         example = layout.example(*questions()[0])
         with torch.no_grad():
             (prompt,) = prompt_embeddings(model, [example])
-            (answer,) = answer_tokens(model, layout, [prompt], 8)
+            ((answer, complete),) = answer_tokens(model, layout, [prompt], 8)
             heard = torch.cat([prompt, model.llm.get_input_embeddings()(torch.tensor(answer))])
             hidden = packed_hidden_states(model.llm, heard, Segments([len(heard)], heard.device))
             predicted = model.llm.lm_head(hidden).argmax(-1)[len(prompt) - 1 : -1]
         assert predicted.tolist() == answer
+        assert not complete
 
     def test_a_sample_with_its_answer_is_asked_without_it(self, tiny_asr: TinyAsr) -> None:
         heard = [waveform(9000)]
@@ -73,6 +76,20 @@ class TestAnswers:
             lambda module, args, logits: logits.index_fill(-1, torch.tensor([end]), 1e4)
         )
         assert texts(tiny_asr, questions()) == [""] * 4
+
+    def test_only_an_answer_with_an_end_is_complete(self, tiny_asr: TinyAsr) -> None:
+        """Every answer is two tokens and the end token; the last token allowed may be the end."""
+        end, word = tiny_asr.layout.tokenizer.convert_tokens_to_ids(["<|im_end|>", "a"])
+        steps = count()
+        tiny_asr.model.llm.lm_head.register_forward_hook(
+            lambda module, args, logits: logits.index_fill(-1, torch.tensor([word if next(steps) < 2 else end]), 1e4)
+        )
+        found = []
+        for limit in (2, 3):
+            steps = count()
+            outputs = generate(tiny_asr.model, tiny_asr.layout, questions()[:2], Settings(max_new_tokens=limit))
+            found.append([(output.text, output.complete) for output in outputs])
+        assert found == [[("aa", False)] * 2, [("aa", True)] * 2]
 
     def test_text_without_audio(self, tiny_asr: TinyAsr) -> None:
         chat = Sample(key="k", turns=[Turn(role="user", parts=[TextPart(text="hello?")])])

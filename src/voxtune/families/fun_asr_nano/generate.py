@@ -44,11 +44,11 @@ def generate(
         answers = answer_tokens(model, layout, prompts, settings.max_new_tokens)
     frontend = layout.config.frontend
     seconds_per_frame = frontend.stride * frontend.frame_shift_ms / 1000
-    for (sample, _), answer, recording in zip(asked, answers, log_probs, strict=True):
+    for (sample, _), (answer, complete), recording in zip(asked, answers, log_probs, strict=True):
         opening = sample.turns[-1].text if sample.turns[-1].role == "assistant" else ""
         text = clean(opening + layout.decode(answer, skip_special_tokens=True))
         times = [] if ctc is None or recording is None else timed_tokens(recording, text, ctc, seconds_per_frame)
-        yield Output(sample.key, text, times)
+        yield Output(sample.key, text, times, complete)
 
 
 def prompt_embeddings(model: FunAsrNano, examples: list[Example]) -> tuple[Tensor, ...]:
@@ -74,8 +74,9 @@ def _prompts(
 
 def answer_tokens(
     model: FunAsrNano, layout: AsrLayout, prompts: Sequence[Tensor], max_new_tokens: int
-) -> list[list[int]]:
-    """Greedy continuations of prompts, each [positions, width]; without the token that ends an answer."""
+) -> list[tuple[list[int], bool]]:
+    """Greedy continuations of prompts, each [positions, width]: without the token that ends an answer, and whether it
+    came."""
     end = layout.tokenizer.convert_tokens_to_ids(END)
     longest = max(len(prompt) for prompt in prompts)
     padded = torch.stack([F.pad(prompt, (0, 0, longest - len(prompt), 0)) for prompt in prompts])
@@ -90,7 +91,7 @@ def answer_tokens(
         eos_token_id=end,
         pad_token_id=end,
     )
-    return [tokens[: tokens.index(end)] if end in tokens else tokens for tokens in found.tolist()]
+    return [(tokens[: tokens.index(end)], True) if end in tokens else (tokens, False) for tokens in found.tolist()]
 
 
 def clean(text: str) -> str:
