@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from tests.conftest import TINY
+from tests.helpers.fun_asr_nano_folder import TINY
 from tests.helpers.recordings import record, tone
 from voxtune.cli.main import app
 from voxtune.errors import DataError

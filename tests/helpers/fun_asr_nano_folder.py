@@ -13,10 +13,13 @@ import yaml
 from torch import Tensor
 from transformers import AutoTokenizer
 
-from tests.conftest import TINY
+import voxtune.families.fun_asr_nano
 from voxtune.families.fun_asr_nano.config import TIMESTAMP_SPECIALS, config_from
 from voxtune.families.fun_asr_nano.model import FunAsrNano
 from voxtune.parts.ctc_tokenizer import CtcTokenizer
+
+TINY = Path(voxtune.families.fun_asr_nano.__path__[0]) / "tiny"
+"""The built-in model, whose tokenizers serve here too."""
 
 CTC_VOCABULARY = len(CtcTokenizer(TINY / "multilingual.tiktoken").ranks) + TIMESTAMP_SPECIALS
 
@@ -47,8 +50,8 @@ SETTINGS: dict[str, Any] = {
         "tp_blocks": 1,
         "kernel_size": 11,
         "sanm_shfit": 0,
-        "dropout_rate": 0.1,
-        "attention_dropout_rate": 0.1,
+        "dropout_rate": 0.0,
+        "attention_dropout_rate": 0.0,
         "input_layer": "pe",
         "normalize_before": True,
         "freeze": True,
@@ -103,16 +106,22 @@ CONFIGURATION: dict[str, Any] = {
 }
 
 
-def random_state(*, ctc: bool = True, seed: int = 0, spread: float = 0.02) -> dict[str, Tensor]:
-    """Random weights for SETTINGS, the same for the same seed; each tensor of its own, as in a published file.
+def random_model(*, ctc: bool = True, ctc_weight: float = 0.0, seed: int = 0, spread: float = 0.02) -> FunAsrNano:
+    """The network of SETTINGS with random weights, the same for the same seed.
 
     spread: of the language model's weights; with 0.5 its answers depend on what is heard.
     """
     settings = SETTINGS if ctc else {key: value for key, value in SETTINGS.items() if key != "ctc_decoder"}
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        state = FunAsrNano(config_from(settings, LLM | {"initializer_range": spread})).state_dict()
-    return {name: tensor.clone() for name, tensor in state.items()}
+        return FunAsrNano(config_from(settings, LLM | {"initializer_range": spread}), ctc_weight=ctc_weight)
+
+
+def random_state(*, ctc: bool = True, seed: int = 0, spread: float = 0.02) -> dict[str, Tensor]:
+    """The weights of `random_model`, each tensor of its own, as in a published file."""
+    return {
+        name: tensor.clone() for name, tensor in random_model(ctc=ctc, seed=seed, spread=spread).state_dict().items()
+    }
 
 
 def write_folder(folder: Path, *, state: dict[str, Tensor] | None = None, ctc: bool = True, seed: int = 0) -> Path:

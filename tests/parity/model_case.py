@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
+from tests.parity.tensors import read_json, read_tensors
 from voxtune.data.example import IGNORED, AudioInput, Batch, Example, pack
 from voxtune.families.fun_asr_nano.config import config_from
 from voxtune.families.fun_asr_nano.model import FunAsrNano
@@ -16,15 +15,15 @@ from voxtune.families.fun_asr_nano.model import FunAsrNano
 
 def network(case: Path, *, weights: dict[str, Tensor] | None = None) -> FunAsrNano:
     """The network of a `model` case, with its weights or others."""
-    llm = json.loads((case.parent / "prompt" / "Qwen3-tiny" / "config.json").read_text())
-    model = FunAsrNano(config_from(json.loads((case / "config.json").read_text()), llm))
-    model.load_state_dict(weights or load_file(case / "weights.safetensors"))
+    llm = read_json(case.parent / "prompt" / "Qwen3-tiny" / "config.json")
+    model = FunAsrNano(config_from(read_json(case / "config.json"), llm))
+    model.load_state_dict(weights or read_tensors(case, "weights"))
     return model.eval()
 
 
 def collated_batch(case: Path) -> Batch:
     """Upstream's padded batch of a `prompt` case, laid end to end."""
-    padded = load_file(case / "batch.safetensors")
+    padded = read_tensors(case, "batch")
     examples, segment = [], 0
     for row in range(len(padded["input_ids"])):
         frames = int((padded["attention_mask"][row] > 0).sum())

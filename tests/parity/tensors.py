@@ -1,4 +1,4 @@
-"""What the Fun-ASR-Nano component cases share: reading tensors, leaving padding away, comparing gradients."""
+"""What the Fun-ASR-Nano cases share: reading tensors, leaving padding away, comparing gradients."""
 
 from __future__ import annotations
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from benchmarks.upstream_batching import source_length, upstream_batches
 from tests.parity.conftest import cases
 from tests.parity.tensors import FAMILY, read_json
-from benchmarks.upstream_batching import source_length, upstream_batches
 
 VARIANTS = [
     pytest.param(folder, variant, id=f"{folder.name}-{variant['name']}")

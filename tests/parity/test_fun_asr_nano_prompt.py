@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from transformers import AutoTokenizer
 
+from benchmarks.upstream_batching import source_length
 from tests.parity.conftest import cases
 from tests.parity.tensors import FAMILY, assert_close, read_json, read_tensors
 from voxtune.data.audio import load, probe
@@ -21,7 +22,6 @@ from voxtune.data.sample import Sample
 from voxtune.errors import DataError
 from voxtune.families.fun_asr_nano.config import Options, config_from
 from voxtune.families.fun_asr_nano.layout import AsrLayout
-from benchmarks.upstream_batching import source_length
 from voxtune.parts.sanm import SanmConfig
 
 FEATURE_TOLERANCE = 5e-4

@@ -14,7 +14,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from tests.parity.conftest import cases
-from tests.parity.fun_asr_nano import FAMILY, read_json
+from tests.parity.tensors import FAMILY, read_json
 from voxtune.checking import check
 from voxtune.data.formats.lines import Problems
 from voxtune.data.manifest import collect_samples, read_samples, write_samples

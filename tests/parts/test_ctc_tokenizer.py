@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import TINY
+from tests.helpers.fun_asr_nano_folder import TINY
 from voxtune.errors import CheckpointError
 from voxtune.parts.ctc_tokenizer import CtcTokenizer
 
