@@ -14,7 +14,7 @@ SPLITS = ["train", "validation", "test_seen", "test_unseen"]
 
 def read_table(name: str) -> dict[str, str]:
     lines = (SHIPPED / name).read_text(encoding="utf-8").splitlines()
-    return {key: value for key, value in (line.split(" ", 1) for line in lines)}
+    return dict(line.split(" ", 1) for line in lines)
 
 
 def test_held_out_sentences_are_new_and_their_words_are_known() -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import build_tiny_asr
-from tests.training.test_step import PARTS
 from tests.training.test_packing import examples
+from tests.training.test_step import PARTS
 from voxtune.data.example import pack
 from voxtune.families.fun_asr_nano import FAMILY
 from voxtune.families.fun_asr_nano.config import Options

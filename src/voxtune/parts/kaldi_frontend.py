@@ -65,7 +65,7 @@ def log_mel(waveform: Tensor, config: FrontendConfig) -> Tensor:
     options.mel_opts.num_bins = config.mel_bins
     options.energy_floor = 0.0
     fbank = kaldi_native_fbank.OnlineFbank(options)
-    fbank.accept_waveform(config.sample_rate, (waveform * INT16_SCALE).numpy())
+    fbank.accept_waveform(config.sample_rate, (waveform * INT16_SCALE).numpy())  # type: ignore[arg-type]
     fbank.input_finished()
     return torch.from_numpy(np.stack([fbank.get_frame(i) for i in range(fbank.num_frames_ready)]))
 

@@ -35,7 +35,8 @@ def is_run(folder: Path) -> bool:
 def settle(recipe: Recipe) -> None:
     """Write the recipe into its run's folder, or make sure that the run there was begun with the same one.
 
-    Paths are written from the root, so that the run can be used from any folder. Raises RecipeError naming the keys that differ.
+    Paths are written from the root, so that the run can be used from any folder. Raises RecipeError naming the keys
+    that differ.
     """
     path = recipe.train.output / RECIPE
     recipe = _from_the_root(recipe)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -35,7 +35,7 @@ class FrozenEncoder:
 
     def __init__(self, model: FunAsrNano, layout: AsrLayout, stage: str) -> None:
         self.stage = stage
-        self.front_end = layout.features
+        self.front_end: Callable[[Tensor], Tensor] = layout.features
         frontend = layout.config.frontend
         self.rows_per_second = 1000 / (frontend.frame_shift_ms * frontend.stride)
         self._model = model

@@ -6,6 +6,8 @@ Source of the numbers: funasr/models/fun_asr_nano/model.py.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 from transformers import Qwen3Config, Qwen3ForCausalLM
@@ -109,7 +111,7 @@ class FunAsrNano(Model):
         embeddings: Tensor = self.llm.get_input_embeddings()(batch.tokens[0])
         if not batch.audio:
             return embeddings
-        adapted = iter(())  # type: ignore[var-annotated]
+        adapted: Iterator[Tensor] = iter(())
         if encoder_out is not None and segments is not None:
             frames, adapted_segments = self.audio_adaptor(encoder_out, segments)
             adapted = iter(frames.split(adapted_segments.lengths))
