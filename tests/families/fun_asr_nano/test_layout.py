@@ -142,6 +142,19 @@ class TestAudio:
         assert not torch.equal(first, other)
         assert not torch.equal(first, layout.features(WAVEFORM))
 
+    def test_no_text_is_tokenised_twice(self, tiny_asr: TinyAsr, monkeypatch: pytest.MonkeyPatch) -> None:
+        seen: list[str] = []
+        tokenizer, encode = tiny_asr.layout.tokenizer, tiny_asr.layout.tokenizer.encode
+        monkeypatch.setattr(
+            tokenizer, "encode", lambda text, **options: [seen.append(text), encode(text, **options)][1]
+        )
+        for answer in ("the harbour", "opens now"):
+            sample = transcription("k", SPEECH, answer)
+            assert tiny_asr.layout.problems(sample, [1.0]) == []
+            example = tiny_asr.layout.example(sample, [WAVEFORM])
+            assert tiny_asr.layout.size(sample, [1.0]).frames == example.tokens.shape[1]
+        assert len(seen) == len(set(seen)) == 4  # two answers, and what stands before and behind a recording
+
     def test_survives_pickling(self, tiny_asr: TinyAsr) -> None:
         sample = transcription("k", SPEECH, "the harbour")
         again = pickle.loads(pickle.dumps(tiny_asr.layout)).example(sample, [WAVEFORM])
