@@ -29,6 +29,7 @@ from voxtune.families.family import Family
 from voxtune.families.fun_asr_nano.config import Options
 from voxtune.families.fun_asr_nano.frozen import FrozenEncoder, frozen_encoder
 from voxtune.recipe import Recipe
+from voxtune.training.corpus import Corpus
 from voxtune.training.loading import Pack, Packs
 from voxtune.training.parallel import Parallel, processes
 
@@ -125,9 +126,10 @@ def test_training_from_the_cache_is_training_from_audio(
     model, layout = tiny_asr
     for part in (model.audio_encoder, model.audio_adaptor):
         part.requires_grad_(False)
+    corpus = Corpus(samples, [1.0] * 6, [0.0] * 6, [])  # its lengths and sizes are not needed here
     results = []
     for source in (cache, None):
-        batch = Packs(samples, layout, source, seed=0)[Pack(tuple(range(6)), epoch=0)]
+        batch = Packs(corpus, layout, source, seed=0)[Pack(tuple(range(6)), epoch=0)]
         assert not isinstance(batch, Exception)
         assert {audio.encoded for audio in batch.audio} == {encoder.stage if source else None}
         model.zero_grad()
