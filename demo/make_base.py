@@ -59,11 +59,14 @@ SETTINGS = {
     "llm_conf": {"hub": "hf", "init_param_path": "Qwen3-0.6B", "llm_dtype": "fp32", "use_lora": False},
     "ctc_decoder": "Transformer",
     "ctc_decoder_conf": {
-        "downsample_rate": 1, "encoder_dim": WIDTH, "llm_dim": CTC_WIDTH, "ffn_dim": 256, "n_layer": 0, "attention_heads": 4,
+        "downsample_rate": 1, "encoder_dim": WIDTH, "llm_dim": CTC_WIDTH, "ffn_dim": 256, "n_layer": 0,
+        "attention_heads": 4,
     },
     "tokenizer": "HuggingfaceTokenizer",
     "tokenizer_conf": {"init_param_path": "Qwen3-0.6B"},
-    "dataset_conf": {"ctc_tokenizer": "SenseVoiceTokenizer", "ctc_tokenizer_conf": {"vocab_path": "multilingual.tiktoken"}},
+    "dataset_conf": {
+        "ctc_tokenizer": "SenseVoiceTokenizer", "ctc_tokenizer_conf": {"vocab_path": "multilingual.tiktoken"},
+    },
 }  # fmt: skip
 
 LLM = {

@@ -7,7 +7,16 @@ import torch
 import torch.nn.functional as F
 
 from voxtune.parts import cross_entropy
-from voxtune.parts.cross_entropy import CHUNK_ROWS, ROWS_IN_ONE_PIECE, cross_entropy_sum
+from voxtune.parts.cross_entropy import cross_entropy_sum
+
+ONE_PIECE = 40
+CHUNKED = 41
+CHUNKED_UNEVENLY = 97
+
+
+@pytest.fixture(autouse=True)
+def few_logits_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cross_entropy, "LOGITS_AT_ONCE", ONE_PIECE * 50)
 
 
 def inputs(rows: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -17,7 +26,7 @@ def inputs(rows: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return hidden, head, torch.randint(0, 50, (rows,), generator=generator)
 
 
-@pytest.mark.parametrize("rows", [0, 1, ROWS_IN_ONE_PIECE, ROWS_IN_ONE_PIECE + 1, ROWS_IN_ONE_PIECE + CHUNK_ROWS + 3])
+@pytest.mark.parametrize("rows", [0, 1, ONE_PIECE, CHUNKED, CHUNKED_UNEVENLY])
 def test_sum_and_gradients(rows: int) -> None:
     hidden, head, labels = inputs(rows)
     expected = F.cross_entropy(hidden.double() @ head.double().T, labels, reduction="sum")
@@ -30,24 +39,24 @@ def test_sum_and_gradients(rows: int) -> None:
 
 
 def test_scale_of_the_gradient() -> None:
-    hidden, head, labels = inputs(ROWS_IN_ONE_PIECE + 1)
+    hidden, head, labels = inputs(CHUNKED)
     (once,) = torch.autograd.grad(cross_entropy_sum(hidden, head, labels), hidden)
     (halved,) = torch.autograd.grad(cross_entropy_sum(hidden, head, labels) / 2, hidden)
     assert torch.allclose(halved, once / 2)
 
 
 def test_frozen_head_gets_no_gradient() -> None:
-    hidden, head, labels = inputs(ROWS_IN_ONE_PIECE + 1)
+    hidden, head, labels = inputs(CHUNKED)
     cross_entropy_sum(hidden, head.detach(), labels).backward()
     assert hidden.grad is not None
     assert head.grad is None
 
 
 def test_half_precision_sums_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
-    hidden, head, labels = inputs(ROWS_IN_ONE_PIECE + 1)
+    hidden, head, labels = inputs(CHUNKED)
     hidden, head = hidden.bfloat16(), head.bfloat16()
     chunked = cross_entropy_sum(hidden, head, labels)
-    monkeypatch.setattr(cross_entropy, "ROWS_IN_ONE_PIECE", len(labels))
+    monkeypatch.setattr(cross_entropy, "LOGITS_AT_ONCE", head.numel() * len(labels))
     whole = cross_entropy_sum(hidden, head, labels)
     exact = F.cross_entropy(hidden.double() @ head.double().T, labels, reduction="sum")
     assert chunked.dtype is whole.dtype is torch.float32

@@ -6,7 +6,7 @@ from html import escape
 
 from voxtune.demo.summary import TestSet
 
-WIDTH, HEIGHT, LEFT, TOP = 450, 240, 46, 30
+WIDTH, HEIGHT, LEFT, TOP = 450, 260, 46, 48
 COLOURS = {"before": "#d97757", "after": "#2f7d6d"}
 
 Points = list[tuple[int, float]]

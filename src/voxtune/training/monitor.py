@@ -90,9 +90,10 @@ class Monitor:
         """Show some decoded validation samples: key, reference, hypothesis."""
         if not self.is_main:
             return
-        table = Table(show_edge=False, header_style="dim")
-        for column in ("sample", "reference", "decoded"):
-            table.add_column(column, overflow="ellipsis", no_wrap=True)
+        table = Table(show_edge=False, header_style="dim", expand=True)
+        table.add_column("sample", no_wrap=True, min_width=max((len(key) for key, _, _ in rows[:most]), default=0))
+        for column in ("reference", "decoded"):
+            table.add_column(column, overflow="ellipsis", no_wrap=True, ratio=1)
         for row in rows[:most]:
             table.add_row(*row)
         self.console.print(table)
