@@ -6,7 +6,7 @@ import io
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from multiprocessing import get_context
 from pathlib import Path
 from types import SimpleNamespace
@@ -93,6 +93,12 @@ def run(samples: list[Sample], tiny: TinyAsr, encoder: Watched, cache: FeatureCa
     return encode(found, tiny.layout, encoder, cache, QUIET, **{"tokens_per_batch": ROWS, **settings})
 
 
+def on_one_thread(work: Callable[..., object], *args: object) -> None:
+    """In a forked process: the threads that torch had before are gone, and waiting for them would not end."""
+    torch.set_num_threads(1)
+    work(*args)
+
+
 def all_cached(samples: list[Sample], cache: FeatureCache) -> Iterator[bool]:
     return (cache.get(part) is not None for sample in samples for part in sample.audio)
 
@@ -143,7 +149,7 @@ def test_killed_in_the_middle_and_started_again(
     samples: list[Sample], tiny_asr: TinyAsr, encoder: Watched, cache: FeatureCache
 ) -> None:
     encoder.die_in_call = 3
-    worker = FORK.Process(target=run, args=(samples, tiny_asr, encoder, cache))
+    worker = FORK.Process(target=on_one_thread, args=(run, samples, tiny_asr, encoder, cache))
     worker.start()
     worker.join()
     assert worker.exitcode == -signal.SIGKILL
@@ -189,7 +195,7 @@ def test_processes_share_the_work(samples: list[Sample], cache: FeatureCache) ->
 def test_two_runs_at_once_do_not_disturb_each_other(
     samples: list[Sample], tiny_asr: TinyAsr, encoder: Watched, cache: FeatureCache
 ) -> None:
-    workers = [FORK.Process(target=run, args=(samples, tiny_asr, encoder, cache)) for _ in range(2)]
+    workers = [FORK.Process(target=on_one_thread, args=(run, samples, tiny_asr, encoder, cache)) for _ in range(2)]
     for worker in workers:
         worker.start()
     for worker in workers:
@@ -266,7 +272,7 @@ class TestPrepareCache:
             free.bind(("localhost", 0))
             port = free.getsockname()[1]
         reports = FORK.Queue()
-        workers = [FORK.Process(target=self._fill_as, args=(rank, port, reports)) for rank in range(2)]
+        workers = [FORK.Process(target=on_one_thread, args=(self._fill_as, rank, port, reports)) for rank in range(2)]
         for worker in workers:
             worker.start()
         found = [reports.get(timeout=60) for _ in workers]
