@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import torch
 from transformers import AutoTokenizer
 
 from tests.helpers.fun_asr_nano_folder import TINY, random_model, write_folder
@@ -13,6 +14,8 @@ from voxtune.families.fun_asr_nano.config import Options
 from voxtune.families.fun_asr_nano.layout import AsrLayout
 from voxtune.families.fun_asr_nano.model import FunAsrNano
 from voxtune.parts.ctc_tokenizer import CtcTokenizer
+
+torch.set_num_threads(1)  # two test processes share two cores, and sums are the same on every machine
 
 
 class TinyAsr(NamedTuple):
