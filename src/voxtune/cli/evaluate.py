@@ -50,13 +50,13 @@ def evaluate(
         warnings, [f"{references.where(key)}: {key!r} has no hypothesis: counted as deleted" for key in missing]
     )
     _print_keys(warnings, [f"{hypotheses.where(key)}: {key!r} has no reference: left out" for key in extra])
-    _print_results(Console(), comparison)
     if report is not None:
         with _writing(report):
             write_cer_report(comparison.upstream, report)
     if json is not None:
         with _writing(json):
             write_json(json, to_json(comparison))
+    _print_results(Console(), comparison)
 
 
 @contextmanager
