@@ -81,3 +81,9 @@ def test_a_muted_batch_counts_nothing_and_has_no_gradient(asr: TinyAsr) -> None:
     assert sums["text"].item() == sums["ctc"].item() == 0
     (sums["text"] + sums["ctc"]).backward()
     assert all(p.grad is None or not p.grad.any() for p in asr.model.parameters())
+
+
+def test_a_batch_moves_with_everything_in_it(asr: TinyAsr) -> None:
+    moved = pack(examples(asr)).to(torch.device("meta"))
+    tensors = [moved.tokens, moved.labels, *(t for audio in moved.audio for t in (audio.features, audio.labels))]
+    assert all(tensor.is_meta for tensor in tensors)

@@ -68,7 +68,14 @@ class Batch:
             self,
             tokens=self.tokens.to(device, non_blocking=True),
             labels=self.labels.to(device, non_blocking=True),
-            audio=[replace(audio, features=audio.features.to(device, non_blocking=True)) for audio in self.audio],
+            audio=[
+                replace(
+                    audio,
+                    features=audio.features.to(device, non_blocking=True),
+                    labels=audio.labels.to(device, non_blocking=True),
+                )
+                for audio in self.audio
+            ],
         )
 
 
