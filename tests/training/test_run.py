@@ -11,6 +11,8 @@ import pytest
 
 from tests.helpers.speech import recipe, write_corpus
 from voxtune.errors import DataError, RecipeError, VoxtuneError
+from voxtune.evaluation.error_rate import ErrorRate, Unit
+from voxtune.training import validation
 from voxtune.training.checkpoints import Checkpoints
 from voxtune.training.monitor import read_log
 from voxtune.training.run import train
@@ -126,3 +128,22 @@ def test_a_run_can_be_used_from_another_folder(
     assert loaded.recipe.data.train[0].path == [corpus / "train_wav.scp"]
     monkeypatch.chdir(corpus)
     assert train(local).finished
+
+
+def test_samples_of_two_files_with_the_same_keys_are_all_measured(corpus: Path, tiny_asr_folder: Path) -> None:
+    write_corpus(corpus / "other", 3, name="validation", seed=2)
+    both = [str(corpus / "validation_wav.scp"), str(corpus / "other" / "validation_wav.scp")]
+    made = recipe(
+        corpus, tiny_asr_folder, train=keys(corpus, max_steps=1, evaluate_samples=6), data={"validation": both}
+    )
+    measured: list[int] = []
+    original = validation.error_rate
+
+    def counted(references: dict[str, str], hypotheses: dict[str, str], unit: Unit) -> ErrorRate:
+        measured.append(len(references))
+        return original(references, hypotheses, unit)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(validation, "error_rate", counted)
+        train(made)
+    assert measured == [6]

@@ -98,11 +98,6 @@ class Monitor:
             table.add_row(*row)
         self.console.print(table)
 
-    def say(self, message: str) -> None:
-        """Print a line beside the progress bar."""
-        if self.is_main:
-            self.console.print(message, highlight=False)
-
     def _record(self, step: int, values: dict[str, float]) -> None:
         line = {"step": step, "time": round(time.monotonic() - self.started, 3), **values}
         with self.log.open("a", encoding="utf-8") as file:

@@ -7,11 +7,11 @@ import logging
 from rich.console import Console
 from rich.logging import RichHandler
 
+from voxtune.data.plan import Plan
 from voxtune.encoding import prepare_cache
 from voxtune.recipe import Recipe
 from voxtune.training.assembly import assemble
 from voxtune.training.checkpoints import Checkpoints, Progress, resume
-from voxtune.training.corpus import Corpus
 from voxtune.training.loading import Packs, training_steps
 from voxtune.training.loop import Run, fit
 from voxtune.training.monitor import Monitor
@@ -49,7 +49,7 @@ def _train(recipe: Recipe, parallel: Parallel, console: Console) -> Progress:
     cache = prepare_cache(recipe, made.family, made.model, layout, everything, parallel, console)
 
     plan = corpus.plan(recipe)
-    total_steps = steps_in_all(recipe, corpus)
+    total_steps = steps_in_all(recipe, plan)
     trainer = Trainer(made.model, adamw(made.groups, recipe.train), recipe.train, total_steps, parallel)
     checkpoints = Checkpoints(output, recipe.train.keep_checkpoints)
     progress = Progress()
@@ -64,9 +64,7 @@ def _train(recipe: Recipe, parallel: Parallel, console: Console) -> Progress:
     trackers = open_trackers(list(recipe.train.trackers), output, recipe.as_dict()) if parallel.is_main else []
     with Monitor(output, total_steps, progress.step, trackers, console, is_main=parallel.is_main) as monitor:
         dataset = Packs(validation, layout, cache, recipe.train.seed)
-        evaluate = Validation(
-            trainer, validation, dataset, made.family, layout, recipe.train, recipe.data.workers, monitor
-        )
+        evaluate = Validation(trainer, dataset, made.family, recipe.data.workers, monitor)
         steps = training_steps(
             Packs(corpus, layout, cache, recipe.train.seed),
             plan,
@@ -90,8 +88,7 @@ def _train(recipe: Recipe, parallel: Parallel, console: Console) -> Progress:
         )
 
 
-def steps_in_all(recipe: Recipe, corpus: Corpus) -> int:
+def steps_in_all(recipe: Recipe, plan: Plan) -> int:
     """Optimiser steps of a whole run."""
-    plan = corpus.plan(recipe)
     steps = sum(len(plan.steps(epoch)) for epoch in range(recipe.train.epochs))
     return min(steps, recipe.train.max_steps or steps)

@@ -12,9 +12,7 @@ from voxtune.data.example import Batch
 from voxtune.data.plan import packs
 from voxtune.evaluation.error_rate import error_rate
 from voxtune.evaluation.normalization import normalize, unit_of_text
-from voxtune.families.family import Family, Layout, Settings
-from voxtune.recipe import TrainSection
-from voxtune.training.corpus import Corpus
+from voxtune.families.family import Family, Settings
 from voxtune.training.loading import Pack, Packs, batches
 from voxtune.training.monitor import Monitor
 from voxtune.training.step import Trainer
@@ -25,45 +23,45 @@ class Validation:
     """Evaluates a trainer's model; all processes call it together and each does its share."""
 
     trainer: Trainer
-    corpus: Corpus
     dataset: Packs
     family: Family
-    layout: Layout
-    train: TrainSection
     workers: int
     monitor: Monitor
 
     def __call__(self) -> dict[str, float]:
         """Metrics: loss, each stream's loss, and the error rate of the decoded samples."""
         metrics = self.trainer.evaluate(self._batches())
-        if self.train.evaluate_samples:
+        if self.trainer.train.evaluate_samples:
             metrics["error_rate"] = self._error_rate()
         return metrics
 
     def _batches(self) -> Iterator[Batch]:
         parallel = self.trainer.parallel
-        everything = range(len(self.corpus.samples))
-        own = packs(everything, self.corpus.costs, self.train.tokens_per_batch, parallel.world)[parallel.rank]
+        everything = range(len(self.dataset.corpus.samples))
+        own = packs(everything, self.dataset.corpus.costs, self.trainer.train.tokens_per_batch, parallel.world)[
+            parallel.rank
+        ]
         return batches(self.dataset, [Pack(tuple(pack)) for pack in own if pack], self.workers)
 
     def _error_rate(self) -> float:
         """Word or character error rate of the first samples, decoded greedily."""
         parallel = self.trainer.parallel
-        longest = max(size.labels for size in self.corpus.sizes)
+        longest = max(size.labels for size in self.dataset.corpus.sizes)
         settings = Settings(max_new_tokens=2 * longest)  # an untrained model would not stop by itself
-        own = self.corpus.samples[: self.train.evaluate_samples][parallel.rank :: parallel.world]
+        layout = self.dataset.layout
+        own = self.dataset.corpus.samples[: self.trainer.train.evaluate_samples][parallel.rank :: parallel.world]
         rows: list[tuple[str, str, str]] = []
         for start in range(0, len(own), settings.batch_size):
             samples = own[start : start + settings.batch_size]
             heard = [
-                (s.question(), [load(part, self.layout.sample_rate, self.layout.resampler) for part in s.audio])
-                for s in samples
+                (s.question(), [load(part, layout.sample_rate, layout.resampler) for part in s.audio]) for s in samples
             ]
             with torch.no_grad(), self.trainer.autocast():
-                outputs = list(self.family.generate(self.trainer.model, self.layout, heard, settings))
+                outputs = list(self.family.generate(self.trainer.model, layout, heard, settings))
             rows += [(s.key, s.answer, output.text) for s, output in zip(samples, outputs, strict=True)]
         rows = [row for ranks in parallel.gather(rows) for row in ranks]
         self.monitor.decoded(rows)
-        references = {key: normalize(reference) for key, reference, _ in rows}
-        hypotheses = {key: normalize(decoded) for key, _, decoded in rows}
+        # By number: a key may stand in two files.
+        references = {str(number): normalize(reference) for number, (_, reference, _) in enumerate(rows)}
+        hypotheses = {str(number): normalize(decoded) for number, (_, _, decoded) in enumerate(rows)}
         return error_rate(references, hypotheses, unit_of_text(" ".join(references.values()))).rate
