@@ -25,7 +25,7 @@ from voxtune.data.feature_cache import FeatureCache
 from voxtune.data.sample import AudioPart, Sample, transcription
 from voxtune.encoding import EncodingReport, encode, fill_cache, open_cache, prepare_cache, survey
 from voxtune.errors import DataError
-from voxtune.families.family import Family
+from voxtune.families.family import Family, Size
 from voxtune.families.fun_asr_nano.config import Options
 from voxtune.families.fun_asr_nano.frozen import FrozenEncoder, frozen_encoder
 from voxtune.recipe import Recipe
@@ -54,7 +54,8 @@ class Watched:
         self.fingerprint = encoder.fingerprint
         self.front_end = encoder.front_end
         self.rows_per_second = encoder.rows_per_second
-        self.values_per_second = encoder.values_per_second
+        self.bytes_per_second = encoder.bytes_per_second
+        self.codes = encoder.codes
         self.calls: list[list[int]] = []
         self.die_in_call = die_in_call
 
@@ -132,7 +133,7 @@ def test_training_from_the_cache_is_training_from_audio(
     model, layout = tiny_asr
     for part in (model.audio_encoder, model.audio_adaptor):
         part.requires_grad_(False)
-    corpus = Corpus(samples, [1.0] * 6, [0.0] * 6, [])  # its lengths and sizes are not needed here
+    corpus = Corpus(samples, [1.0] * 6, [Size(0, 0, 0, 0.0)] * 6)  # its sizes are not needed here
     results = []
     for source in (cache, None):
         batch = Packs(corpus, layout, source, seed=0)[Pack(tuple(range(6)), epoch=0)]

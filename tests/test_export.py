@@ -144,10 +144,10 @@ def test_a_folder_that_differs_is_not_kept(tmp_path: Path, monkeypatch: pytest.M
     family = load_run(run).family
     write = type(family).export
 
-    def careless(self: Any, model: FunAsrNano, folder: Path) -> None:
+    def careless(self: Any, model: FunAsrNano, folder: Path, target: str) -> None:
         with torch.no_grad():
             model.audio_adaptor.linear2.bias += 0.01
-            write(self, model, folder)
+            write(self, model, folder, target)
             model.audio_adaptor.linear2.bias -= 0.01
 
     monkeypatch.setattr(type(family), "export", careless)
@@ -161,11 +161,11 @@ def test_a_tensor_that_no_sample_reaches_is_compared_too(tmp_path: Path, monkeyp
     family = load_run(run).family
     write = type(family).export
 
-    def careless(self: Any, model: FunAsrNano, folder: Path) -> None:
+    def careless(self: Any, model: FunAsrNano, folder: Path, target: str) -> None:
         assert model.ctc is not None
         with torch.no_grad():
             model.ctc.ctc_lo.bias += 1
-            write(self, model, folder)
+            write(self, model, folder, target)
             model.ctc.ctc_lo.bias -= 1
 
     monkeypatch.setattr(type(family), "export", careless)

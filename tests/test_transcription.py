@@ -19,9 +19,9 @@ from voxtune.errors import CheckpointError, DataError, VoxtuneError
 from voxtune.families.family import Settings, TimedToken
 from voxtune.families.fun_asr_nano import FAMILY
 from voxtune.families.recognition import recognise
+from voxtune.inference import ReadyModel, find_device, load_model
 from voxtune.transcription.inputs import read_inputs
 from voxtune.transcription.output import as_json, as_srt, as_text
-from voxtune.transcription.recognizer import Recognizer, find_device, load_recognizer
 from voxtune.transcription.transcribe import Recording, Segment, Transcript, transcribe
 
 RATE = 16000
@@ -42,8 +42,8 @@ def long_waveform() -> Tensor:
 
 
 @pytest.fixture
-def recognizer(tiny_asr: TinyAsr) -> Recognizer:
-    return Recognizer(FAMILY, tiny_asr.model, tiny_asr.layout, torch.device("cpu"))
+def ready(tiny_asr: TinyAsr) -> ReadyModel:
+    return ReadyModel(FAMILY, tiny_asr.model, tiny_asr.layout, torch.device("cpu"))
 
 
 @pytest.fixture
@@ -65,18 +65,16 @@ def unexpected(sample: Sample, error: VoxtuneError) -> None:
 
 
 class TestTranscribe:
-    def test_results_are_in_the_order_asked_whatever_the_batches(
-        self, recognizer: Recognizer, files: list[Path]
-    ) -> None:
+    def test_results_are_in_the_order_asked_whatever_the_batches(self, ready: ReadyModel, files: list[Path]) -> None:
         recordings = [of_file(path) for path in files]
-        together = transcribe(recognizer, recordings, SETTINGS, failed=unexpected)
-        alone = [transcribe(recognizer, [item], SETTINGS, failed=unexpected)[0] for item in recordings]
+        together = transcribe(ready, recordings, SETTINGS, failed=unexpected)
+        alone = [transcribe(ready, [item], SETTINGS, failed=unexpected)[0] for item in recordings]
         assert [item.key for item in together] == ["u0", "u1", "u2", "u3", "u4"]
         assert together == alone
         assert len({item.text for item in together}) == 5
 
     def test_what_cannot_be_read_is_named_and_the_rest_is_transcribed(
-        self, recognizer: Recognizer, files: list[Path], tmp_path: Path
+        self, ready: ReadyModel, files: list[Path], tmp_path: Path
     ) -> None:
         missing, text, empty = tmp_path / "missing.wav", tmp_path / "text.wav", tmp_path / "empty.wav"
         text.write_text("not audio")
@@ -88,7 +86,7 @@ class TestTranscribe:
         asked = [of_file(files[0]), *map(of_file, (missing, text, empty, nan)), Recording(dialogue), Recording(chat)]
         failures: dict[str, str] = {}
         done = transcribe(
-            recognizer,
+            ready,
             [*asked, of_file(files[1])],
             SETTINGS,
             failed=lambda sample, error: failures.__setitem__(sample.key, str(error)),
@@ -100,10 +98,10 @@ class TestTranscribe:
         assert "two-speaker" in failures["both"]
         assert "nothing to hear" in failures["chat"]
 
-    def test_a_long_recording_is_cut_at_pauses(self, recognizer: Recognizer, tmp_path: Path) -> None:
+    def test_a_long_recording_is_cut_at_pauses(self, ready: ReadyModel, tmp_path: Path) -> None:
         file = tmp_path / "long.wav"
         soundfile.write(file, long_waveform().numpy(), RATE, subtype="FLOAT")
-        (item,) = transcribe(recognizer, [of_file(file)], SETTINGS, failed=unexpected)
+        (item,) = transcribe(ready, [of_file(file)], SETTINGS, failed=unexpected)
         spans = [(segment.start, segment.end) for segment in item.segments]
         assert spans == [
             (0, pytest.approx(18.25, abs=0.3)),
@@ -113,13 +111,13 @@ class TestTranscribe:
         assert item.text == " ".join(segment.text for segment in item.segments)
         heard = [long_waveform()[round(start * RATE) : round(end * RATE)] for start, end in spans]
         parts = [Recording(transcription(str(n), AudioPart(path="-")), sound) for n, sound in enumerate(heard)]
-        alone = transcribe(recognizer, parts, SETTINGS, failed=unexpected)
+        alone = transcribe(ready, parts, SETTINGS, failed=unexpected)
         assert [segment.text for segment in item.segments] == [part.text for part in alone]
 
-    def test_times_count_from_the_beginning_of_the_recording(self, recognizer: Recognizer) -> None:
+    def test_times_count_from_the_beginning_of_the_recording(self, ready: ReadyModel) -> None:
         settings = Settings(max_new_tokens=6, timestamps=True)
         recording = Recording(transcription("k", AudioPart(path="-")), long_waveform())
-        (item,) = transcribe(recognizer, [recording], settings, failed=unexpected)
+        (item,) = transcribe(ready, [recording], settings, failed=unexpected)
         assert len(item.segments) == 3
         times = item.timestamps
         assert [token.start for token in times] == sorted(token.start for token in times)
@@ -128,18 +126,18 @@ class TestTranscribe:
             assert "".join(token.text for token in inside).strip() == segment.text
             assert all(token.end <= segment.end + 0.06 for token in inside)
 
-    def test_a_part_of_a_file(self, recognizer: Recognizer, files: list[Path]) -> None:
+    def test_a_part_of_a_file(self, ready: ReadyModel, files: list[Path]) -> None:
         part = Recording(transcription("part", AudioPart(path=str(files[2]), start=0.5, duration=1.0)))
         samples, _ = soundfile.read(files[2], dtype="float32")
         sound = torch.from_numpy(samples[RATE // 2 : RATE * 3 // 2].copy())
         cut = Recording(transcription("cut", AudioPart(path="-")), sound)
-        a, b = transcribe(recognizer, [part, cut], SETTINGS, failed=unexpected)
+        a, b = transcribe(ready, [part, cut], SETTINGS, failed=unexpected)
         assert a.text == b.text
 
-    def test_progress_is_told_in_seconds(self, recognizer: Recognizer, files: list[Path]) -> None:
+    def test_progress_is_told_in_seconds(self, ready: ReadyModel, files: list[Path]) -> None:
         told: list[tuple[float, float]] = []
         transcribe(
-            recognizer,
+            ready,
             [of_file(path) for path in files],
             SETTINGS,
             failed=unexpected,
@@ -148,13 +146,13 @@ class TestTranscribe:
         assert [total for _, total in told] == pytest.approx([5.4, 5.4])
         assert [done for done, _ in told] == pytest.approx([4.5, 5.4])
 
-    def test_too_little_memory_is_a_message(self, recognizer: Recognizer, files: list[Path]) -> None:
+    def test_too_little_memory_is_a_message(self, ready: ReadyModel, files: list[Path]) -> None:
         def fail(module: object, args: object) -> None:
             raise torch.OutOfMemoryError("CUDA out of memory")
 
-        recognizer.model.llm.register_forward_pre_hook(fail)
+        ready.model.llm.register_forward_pre_hook(fail)
         with pytest.raises(VoxtuneError, match="3 recordings at once; lower the batch size"):
-            transcribe(recognizer, [of_file(path) for path in files], SETTINGS, failed=unexpected)
+            transcribe(ready, [of_file(path) for path in files], SETTINGS, failed=unexpected)
 
 
 class TestInputs:
@@ -220,10 +218,10 @@ class TestOutput:
 
 
 class TestUnfinishedAnswers:
-    def test_each_is_named_with_its_stretches(self, recognizer: Recognizer, caplog: pytest.LogCaptureFixture) -> None:
+    def test_each_is_named_with_its_stretches(self, ready: ReadyModel, caplog: pytest.LogCaptureFixture) -> None:
         long = Recording(transcription("long", SPEECH), long_waveform())
         short = Recording(transcription("short", SPEECH), waveform(1, 0))
-        found = transcribe(recognizer, [long, short], SETTINGS, failed=unexpected)
+        found = transcribe(ready, [long, short], SETTINGS, failed=unexpected)
         assert [item.complete for item in found] == [False, False]
         first, second = caplog.messages
         stretches = ", ".join(f"{item.start:.1f} to {item.end:.1f} s" for item in found[0].segments)
@@ -231,7 +229,7 @@ class TestUnfinishedAnswers:
         assert second.startswith("short: ")
 
     def test_an_ended_answer_is_complete(
-        self, tiny_asr: TinyAsr, recognizer: Recognizer, caplog: pytest.LogCaptureFixture
+        self, tiny_asr: TinyAsr, ready: ReadyModel, caplog: pytest.LogCaptureFixture
     ) -> None:
         """Also where it ends with the last token that is allowed."""
         end = tiny_asr.layout.tokenizer.convert_tokens_to_ids("<|im_end|>")
@@ -239,34 +237,34 @@ class TestUnfinishedAnswers:
             lambda module, args, logits: logits.index_fill(-1, torch.tensor([end]), 1e4)
         )
         recording = Recording(transcription("k", SPEECH), waveform(1, 0))
-        (item,) = transcribe(recognizer, [recording], Settings(max_new_tokens=1), failed=unexpected)
+        (item,) = transcribe(ready, [recording], Settings(max_new_tokens=1), failed=unexpected)
         assert item.complete
         assert not caplog.messages
 
 
 class TestModels:
     def test_a_folder_in_upstreams_layout(self, tiny_asr_folder: Path, tiny_asr: TinyAsr, files: list[Path]) -> None:
-        recognizer = load_recognizer(str(tiny_asr_folder), device="cpu")
-        assert recognizer.family.name == "fun_asr_nano"
-        assert not recognizer.model.training
-        mine = Recognizer(recognizer.family, tiny_asr.model, tiny_asr.layout, recognizer.device)
+        ready = load_model(str(tiny_asr_folder), "transcribe", device="cpu")
+        assert ready.family.name == "fun_asr_nano"
+        assert not ready.model.training
+        mine = ReadyModel(ready.family, tiny_asr.model, tiny_asr.layout, ready.device)
         recordings = [of_file(path) for path in files]
-        assert transcribe(recognizer, recordings, SETTINGS, failed=unexpected) == transcribe(
+        assert transcribe(ready, recordings, SETTINGS, failed=unexpected) == transcribe(
             mine, recordings, SETTINGS, failed=unexpected
         )
 
     def test_precision(self, tiny_asr_folder: Path, files: list[Path]) -> None:
-        recognizer = load_recognizer(str(tiny_asr_folder), device="cpu", precision="bf16")
-        assert {p.dtype for p in recognizer.model.parameters()} == {torch.bfloat16}
-        assert len(transcribe(recognizer, [of_file(path) for path in files], SETTINGS, failed=unexpected)) == 5
+        ready = load_model(str(tiny_asr_folder), "transcribe", device="cpu", precision="bf16")
+        assert {p.dtype for p in ready.model.parameters()} == {torch.bfloat16}
+        assert len(transcribe(ready, [of_file(path) for path in files], SETTINGS, failed=unexpected)) == 5
 
     def test_an_unknown_folder(self, tmp_path: Path) -> None:
         with pytest.raises(CheckpointError, match=r"no model that is known here \(.*fun_asr_nano"):
-            recognise(str(tmp_path))
+            recognise(str(tmp_path), "transcribe")
 
     def test_no_such_folder(self, tmp_path: Path) -> None:
         with pytest.raises(CheckpointError, match="no such folder"):
-            recognise(str(tmp_path / "runs" / "a" / "b"))
+            recognise(str(tmp_path / "runs" / "a" / "b"), "transcribe")
 
     @pytest.mark.parametrize("name", ["gpu", "cuda:99", "xla"])
     def test_an_unusable_device(self, name: str) -> None:

@@ -14,8 +14,8 @@ from voxtune.data.audio import resample
 from voxtune.data.sample import AudioPart, Sample, transcription
 from voxtune.errors import VoxtuneError
 from voxtune.families.family import Settings
+from voxtune.inference import Precision, ReadyModel, load_model
 from voxtune.transcription.inputs import file_keys
-from voxtune.transcription.recognizer import Precision, Recognizer, load_recognizer
 from voxtune.transcription.transcribe import Recording, Transcript, transcribe
 
 Waveform = tuple[NDArray[np.float32] | Tensor, int]
@@ -33,14 +33,14 @@ def load(
 
     device: None = the best there is. checkpoint: which one of a run. Raises VoxtuneError saying what is missing.
     """
-    return SpeechModel(load_recognizer(str(source), device=device, precision=precision, checkpoint=checkpoint))
+    return SpeechModel(load_model(str(source), "transcribe", device=device, precision=precision, checkpoint=checkpoint))
 
 
 class SpeechModel:
     """A model that answers to speech."""
 
-    def __init__(self, recognizer: Recognizer) -> None:
-        self.recognizer = recognizer
+    def __init__(self, ready: ReadyModel) -> None:
+        self.ready = ready
 
     def transcribe(
         self,
@@ -71,7 +71,7 @@ class SpeechModel:
         )
         keys = file_keys([str(item) for item in several if isinstance(item, str | Path)])
         recordings = [self._recording(item, number, keys) for number, item in enumerate(several, 1)]
-        return transcribe(self.recognizer, recordings, settings, failed=_raise)
+        return transcribe(self.ready, recordings, settings, failed=_raise)
 
     def _recording(self, item: str | Path | Waveform | Sample, number: int, keys: dict[str, str]) -> Recording:
         if isinstance(item, Sample):
@@ -86,7 +86,7 @@ class SpeechModel:
                 f"recording {number}: floats in [-1, 1] of one channel are needed, [samples]; found {array.dtype} "
                 f"{list(array.shape)}"
             )
-        layout = self.recognizer.layout
+        layout = self.ready.layout
         waveform = resample(array.astype(np.float32), item[1], layout.sample_rate, layout.resampler)
         name = f"waveform-{number}"
         return Recording(transcription(name, AudioPart(path=name)), waveform)

@@ -141,9 +141,10 @@ def trained_parts(family: Family, model: Model) -> set[str]:
 
 
 def open_cache(recipe: Recipe, encoder: AudioEncoder) -> FeatureCache:
-    """The cache that a recipe names. Precision is part of an entry's identity: it changes the numbers."""
+    """The cache that a recipe names. Precision is part of an entry's identity where it changes the numbers."""
     data = recipe.data
-    identity = hashlib.sha256(f"{encoder.fingerprint} {recipe.train.precision}".encode()).hexdigest()
+    precision = "fp32" if encoder.codes else recipe.train.precision
+    identity = hashlib.sha256(f"{encoder.fingerprint} {precision}".encode()).hexdigest()
     folder = data.feature_cache or audio_cache().with_name("features")
     return FeatureCache(folder, encoder.stage, identity, int(data.feature_cache_gb * 1e9))
 
@@ -161,15 +162,13 @@ def fill_cache(
     own = survey(samples, cache, console, rank=parallel.rank, world=parallel.world)
     seconds = sum(parallel.gather(own.seconds))
     if seconds:
-        values = seconds * encoder.values_per_second
-        estimate = values * (4 if recipe.train.precision == "fp32" else 2)
         _say(
             console,
-            f"{encoder.stage} is frozen: {seconds / 3600:.2f} h of audio go through it once, about "
-            f"{_size(estimate)} in {cache.folder}, which holds {_size(cache.size_bytes)} of at most "
-            f"{_size(cache.limit_bytes)}",
+            f"{encoder.stage} is frozen: {seconds / 3600:.2f} h of audio go through it once, at most "
+            f"{_size(seconds * encoder.bytes_per_second)} in {cache.folder}, which holds {_size(cache.size_bytes)} "
+            f"of at most {_size(cache.limit_bytes)}",
         )
-    with autocast(recipe.train.precision, parallel.device):
+    with autocast("fp32" if encoder.codes else recipe.train.precision, parallel.device):
         done = encode(
             own,
             layout,
@@ -204,7 +203,8 @@ def prepare_cache(
     """The cache of a run's frozen features, filled with those of all samples. The model is on its device, and frozen
     but for what the run trains.
 
-    A run that hears its data once takes only what is there (`voxtune encode` puts it there). None when no audio
+    Codes are always computed ahead; of other features a run that hears its data once takes only what is there
+    (`voxtune encode` puts it there). None when no audio
     encoder is frozen, when what it reads is random, or with `data.feature_cache_gb: 0`.
     """
     if recipe.data.feature_cache_gb == 0:
@@ -213,7 +213,7 @@ def prepare_cache(
     if encoder is None:
         return None
     cache = open_cache(recipe, encoder)
-    if _epochs(recipe, encoder, samples) > 1:
+    if encoder.codes or _epochs(recipe, encoder, samples) > 1:
         fill_cache(recipe, layout, encoder, cache, samples, parallel, console)
     return cache if cache.entries.exists() else None
 

@@ -11,12 +11,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from voxtune.data.audio import load, probe
+from voxtune.data.audio import probe
 from voxtune.data.example import pack
 from voxtune.data.manifest import read_samples
 from voxtune.data.sample import Sample
 from voxtune.errors import CheckpointError, DataError, VoxtuneError
-from voxtune.families.family import Layout, Model
+from voxtune.families.family import Family, Layout, Model
 from voxtune.files import atomic_folder, sha256, write_json
 from voxtune.parts.lora import merge_lora
 from voxtune.recipe import Recipe
@@ -44,28 +44,37 @@ class Verification:
 
 
 def export(
-    run: Path, folder: Path, *, checkpoint: Literal["best", "last"] = "best", merge: bool = False, verify: bool = False
+    run: Path,
+    folder: Path,
+    *,
+    target: str | None = None,
+    checkpoint: Literal["best", "last"] = "best",
+    merge: bool = False,
+    verify: bool = False,
 ) -> dict[str, Any]:
     """Write a run's model in upstream's layout, whole or not at all; returns what is written to `export.json`.
 
-    merge: fold LoRA into its weights. verify: load what was written, and compare it on the first samples of the
-    run's validation data (training data when there is none).
+    target: the runtime that shall load it, None = the family's first one. merge: fold LoRA into its weights. verify:
+    load what was written, and compare it on the first samples of the run's validation data (training data when there
+    is none).
     Raises VoxtuneError when the folder is taken or cannot be written, CheckpointError when the run cannot be loaded
     or the written folder gives other numbers.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise VoxtuneError(f"{folder} exists already; remove it or choose another name")
     loaded = load_run(run, checkpoint)
+    target = _target(loaded.family, target)
     samples = _samples(loaded.recipe, loaded.layout) if verify else []
     before = [_losses(loaded.model, loaded.layout, sample) for sample in samples]
     if merge:
         _merge(loaded.model)
     try:
         with atomic_folder(folder) as temporary:
-            loaded.family.export(loaded.model, temporary)
+            loaded.family.export(loaded.model, temporary, target)
             verification = _verify(temporary, loaded, samples, before, merged=merge) if verify else None
             report = {
                 "family": loaded.family.name,
+                "target": target,
                 "source": loaded.recipe.model.source,
                 "run": run.resolve().name,
                 "checkpoint": {"which": checkpoint, "step": loaded.progress.step, "metrics": loaded.progress.metrics},
@@ -78,6 +87,12 @@ def export(
     except OSError as error:
         raise VoxtuneError(f"{folder} cannot be written: {error}") from error
     return report
+
+
+def _target(family: Family, asked: str | None) -> str:
+    if asked is not None and asked not in family.targets:
+        raise VoxtuneError(f"--for {asked}: {family.name} is exported for {', '.join(family.targets)}")
+    return asked or family.targets[0]
 
 
 def _samples(recipe: Recipe, layout: Layout) -> list[Sample]:
@@ -104,10 +119,10 @@ def _samples(recipe: Recipe, layout: Layout) -> list[Sample]:
 def _losses(model: Model, layout: Layout, sample: Sample) -> Tensor:
     """The mean negative log-likelihood a label of each stream, float32 [streams], in eval mode."""
     model.eval()
-    waveforms = [load(part, layout.sample_rate, layout.resampler) for part in sample.audio]
-    batch = pack([layout.example(sample, waveforms, None)])
+    views = layout.views(sample, [probe(part).seconds for part in sample.audio])
+    batch = pack([layout.example(views[0], layout.waveforms(sample), None)])
     sums, counts = model(batch), model.label_counts(batch)
-    return torch.stack([sums[stream] / max(1, counts[stream]) for stream in model.stream_weights])
+    return torch.stack([sums[stream] / (counts[stream] or 1) for stream in model.stream_weights])
 
 
 def _merge(model: Model) -> None:

@@ -128,11 +128,11 @@ def test_the_advice_by_hours_is_the_familys() -> None:
     told = {row[0]: re.findall("`(.+?)`", row[1]) for row in table}
     family = find("fun_asr_nano")
     assert told == {
-        "0 to 1000": family.parts_for(999),
-        "1000 to 10000": family.parts_for(1000),
-        "above 10000": family.parts_for(10_001),
+        "0 to 1000": family.parts_for(999, "full"),
+        "1000 to 10000": family.parts_for(1000, "full"),
+        "above 10000": family.parts_for(10_001, "full"),
     }
-    assert family.parts_for(10_000) == told["1000 to 10000"]
+    assert family.parts_for(10_000, "full") == told["1000 to 10000"]
 
 
 def test_the_keys_of_the_log_are_those_written(tmp_path: Path) -> None:

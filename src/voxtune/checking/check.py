@@ -10,7 +10,7 @@ from rich.console import Console
 
 from voxtune.checking.corpus_rules import Known, corpus_rules
 from voxtune.checking.recordings import Identity, Recording, identity, read_recordings
-from voxtune.checking.report import Finding, Measurement, Report, sorted_findings
+from voxtune.checking.report import Finding, Measurement, Report, View, sorted_findings
 from voxtune.checking.rules import sample_rules
 from voxtune.checking.statistics import statistics
 from voxtune.data.formats.lines import LineProblem, Problems
@@ -52,8 +52,9 @@ def check(
                 continue
             seconds = tuple(recording.seconds for recording in readable)
             sound = not any(finding.severity == "error" for finding in about)
-            measurements[split].append(Measurement(seconds, layout.size(sample, seconds) if layout and sound else None))
-            known.append(Known(split, sample, tuple(recording.content for recording in readable), sum(seconds)))
+            duration = sample.duration(seconds)
+            measurements[split].append(Measurement(duration, _views(sample, seconds, layout) if sound else ()))
+            known.append(Known(split, sample, tuple(recording.content for recording in readable), duration))
     findings += corpus_rules(sources, known)
     return Report(
         errors=sorted_findings(findings, "error"),
@@ -89,11 +90,12 @@ def check_recipe(recipe: Recipe, *, quick: bool = False, console: Console | None
     sources = {"train": [sample for sample, _ in train], **({"validation": validation} if validation else {})}
     report = check(sources, layout, quick=quick, problems=problems, console=console)
     found = report.statistics["train"]
-    report.parts = family.parts_for(found.hours)
+    report.parts = family.parts_for(found.hours, recipe.tune.method)
     sized = [
-        (measured.size.cost, weight)
+        (view.size.cost, weight)
         for measured, (_, weight) in zip(report.measurements["train"], train, strict=True)
-        if measured is not None and measured.size is not None
+        if measured is not None
+        for view in measured.views
     ]
     if sized:
         costs, weights = zip(*sized, strict=True)
@@ -110,6 +112,12 @@ def split_bad(samples: Sequence[Sample], report: Report) -> tuple[list[Sample], 
         file, line = (sample.place.file, sample.place.line) if sample.place else (None, None)
         (skipped if (file, line, sample.key) in bad else good).append(sample)
     return good, skipped
+
+
+def _views(sample: Sample, seconds: Sequence[float], layout: Layout | None) -> tuple[View, ...]:
+    if layout is None:
+        return ()
+    return tuple(View(view, layout.size(view, seconds)) for view in layout.views(sample, seconds))
 
 
 def _read(source: Source, problems: Problems) -> list[Sample]:

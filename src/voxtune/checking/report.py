@@ -78,12 +78,19 @@ class SplitStatistics(BaseModel):
 
 
 @dataclass(frozen=True)
-class Measurement:
-    """What is known of a readable sample: seconds of each recording, and its size when there is a
-    layout and the sample has no error."""
+class View:
+    """One of the forms in which training sees a sample, and what it costs."""
 
-    seconds: tuple[float, ...]
-    size: Size | None
+    sample: Sample
+    size: Size
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What is known of a readable sample: how long it is, and its views (none without a layout or with an error)."""
+
+    seconds: float
+    views: tuple[View, ...]
 
 
 class Report(BaseModel):

@@ -16,8 +16,8 @@ BATCH = 16
 def statistics(measurements: Sequence[Measurement | None], recordings: Sequence[Recording]) -> SplitStatistics:
     """Numbers of one split, over its readable samples. `recordings`: those of the split, each once."""
     readable = [measurement for measurement in measurements if measurement is not None]
-    seconds = [sum(measurement.seconds) for measurement in readable]
-    sizes = [measurement.size for measurement in readable if measurement.size is not None]
+    seconds = [measurement.seconds for measurement in readable]
+    sizes = [view.size for measurement in readable for view in measurement.views]
     found = SplitStatistics(
         samples=len(measurements),
         hours=sum(seconds) / 3600,

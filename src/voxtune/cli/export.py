@@ -19,6 +19,10 @@ class Checkpoint(StrEnum):
 def export(
     run: Annotated[Path, typer.Argument(help="folder of a run")],
     output: Annotated[Path, typer.Option("-o", "--output", help="folder to write; it must not exist, or be empty")],
+    target: Annotated[
+        str | None,
+        typer.Option("--for", help="runtime that shall load it; else the family's first one"),
+    ] = None,
     merge: Annotated[bool, typer.Option("--merge", help="fold LoRA into its weights")] = False,
     verify: Annotated[bool, typer.Option("--verify", help="load what was written and compare it with the run")] = False,
     checkpoint: Annotated[Checkpoint, typer.Option(help="by validation, or the newest")] = Checkpoint.best,
@@ -31,7 +35,7 @@ def export(
 
     console = Console()
     with console.status(f"writing {output}"):
-        report = write(run, output, checkpoint=checkpoint.value, merge=merge, verify=verify)
+        report = write(run, output, target=target, checkpoint=checkpoint.value, merge=merge, verify=verify)
     size = sum(file["bytes"] for file in report["files"].values())
     console.print(f"wrote {output}: step {report['checkpoint']['step']}, {size / 1e6:.1f} MB; see {REPORT}")
     if (proof := report["verification"]) is not None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from voxtune.families.family import Settings
-    from voxtune.transcription.recognizer import Recognizer
+    from voxtune.inference import ReadyModel
     from voxtune.transcription.transcribe import Recording, Transcript
 
 SUBTITLE_SECONDS = 10.0
@@ -59,8 +59,8 @@ def transcribe(
 
     from voxtune.data.formats.lines import Problems
     from voxtune.families.family import Settings
+    from voxtune.inference import load_model
     from voxtune.transcription.inputs import read_inputs
-    from voxtune.transcription.recognizer import load_recognizer
     from voxtune.transcription.transcribe import Recording
 
     problems = Problems()
@@ -75,12 +75,12 @@ def transcribe(
         text_normalization=itn,
         timestamps=timestamps,
     )
-    recognizer = load_recognizer(model, device=device, precision=precision, checkpoint=checkpoint)
+    ready = load_model(model, "transcribe", device=device, precision=precision, checkpoint=checkpoint)
     stderr = Console(stderr=True, soft_wrap=True, highlight=False)
     logging.basicConfig(format="%(message)s", handlers=[RichHandler(console=stderr, show_time=False, show_path=False)])
     errors = [str(error) for error in problems.errors]
     recordings = [Recording(sample) for sample in samples]
-    transcripts = _with_progress(recognizer, recordings, settings, form, errors, stderr)
+    transcripts = _with_progress(ready, recordings, settings, form, errors, stderr)
     if transcripts:
         _write(transcripts, form, output)
     for error in errors:
@@ -91,7 +91,7 @@ def transcribe(
 
 
 def _with_progress(
-    recognizer: Recognizer,
+    ready: ReadyModel,
     recordings: Sequence[Recording],
     settings: Settings,
     form: Form,
@@ -111,7 +111,7 @@ def _with_progress(
     with Progress(*columns, console=console, transient=True) as progress:
         bar = progress.add_task("transcribing", total=0)
         return transcribe(
-            recognizer,
+            ready,
             recordings,
             settings,
             longest=longest,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
@@ -77,11 +78,40 @@ class Word(Strict):
     end: float
 
 
-class Dialogue(Strict):
-    """Two speakers at once: a stereo file (left A, right B) or one file each, and their words."""
+class Encoded(Strict):
+    """A dialogue as frames of tokens, made ahead by somebody: text and codes of both speakers, in files.
 
-    audio: list[AudioPart] = Field(min_length=1, max_length=2)
+    A parquet row holds both; else one npz file holds the codes and another one the text.
+    """
+
+    path: str = Field(min_length=1, pattern=NO_NUL, description="parquet file with text and codes, or npz with codes")
+    row: int = Field(0, ge=0, description="row of the parquet file")
+    text: str | None = Field(None, pattern=NO_NUL, description="npz file with the text, where `path` is an npz file")
+    frames: int = Field(gt=0, description="of the codes")
+    seconds: float = Field(gt=0, allow_inf_nan=False)
+
+
+class Dialogue(Strict):
+    """Two speakers at once: a stereo file (left A, right B), one file each, or their tokens; and their words."""
+
+    audio: list[AudioPart] = Field([], max_length=2)
+    encoded: Encoded | None = None
     words: list[Word] = []
+    main: Literal["A", "B"] = Field("A", description="the speaker that a model plays")
+    piece: tuple[int, int] = Field((0, 1), description="(number, count): which of so many equal pieces of it")
+
+    @model_validator(mode="after")
+    def _audio_or_encoded(self) -> Dialogue:
+        if bool(self.audio) == (self.encoded is not None):
+            raise ValueError("a dialogue has either 'audio' or 'encoded'")
+        return self
+
+    @property
+    def speakers(self) -> list[AudioPart]:
+        """The recordings of A and of B, none of an encoded dialogue."""
+        if len(self.audio) == 1:
+            return [self.audio[0].model_copy(update={"channel": channel}) for channel in (0, 1)]
+        return self.audio
 
 
 class Sample(Strict):
@@ -122,10 +152,17 @@ class Sample(Strict):
 
     @property
     def audio(self) -> list[AudioPart]:
-        """All recordings in order of appearance."""
+        """All recordings in order of appearance; of a dialogue that of A, then that of B."""
         if self.dialogue is not None:
-            return self.dialogue.audio
+            return self.dialogue.speakers
         return [part for turn in self.turns for part in turn.audio]
+
+    def duration(self, seconds: Sequence[float]) -> float:
+        """How long the sample lasts, given the lengths of its recordings: turns follow one another, the speakers of
+        a dialogue are heard at once."""
+        if self.dialogue is None:
+            return sum(seconds)
+        return self.dialogue.encoded.seconds if self.dialogue.encoded else max(seconds)
 
     def question(self) -> Sample:
         """What generation starts from: of the last assistant turn only the words that open it untrained are left."""

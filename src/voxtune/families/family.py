@@ -6,16 +6,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
 from pydantic import BaseModel
 from torch import Tensor, nn
 
-from voxtune.data.audio import Resampler
+from voxtune.data.audio import Resampler, load
 from voxtune.data.example import AudioInput, Batch, Example
-from voxtune.data.sample import Sample
+from voxtune.data.sample import Sample, Word
+from voxtune.errors import VoxtuneError
 
 
 class Model(nn.Module, ABC):
@@ -24,24 +25,26 @@ class Model(nn.Module, ABC):
     @property
     @abstractmethod
     def stream_weights(self) -> dict[str, float]:
-        """Weight of each stream's mean in the loss."""
+        """Weight of each stream's mean in the loss; a stream of weight 0 is only measured."""
 
     @abstractmethod
-    def label_counts(self, batch: Batch) -> dict[str, int]:
-        """What each stream's sum is divided by, known before the forward pass."""
+    def label_counts(self, batch: Batch) -> dict[str, float]:
+        """What each stream's sum is divided by, known before the forward pass: its labels, or their weights."""
 
     @abstractmethod
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """Sums of the negative log-likelihood (float32 scalars), one a stream."""
+        """Sums of the (weighted) negative log-likelihood, float32 scalars, one a stream."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """What a sample will cost: positions of the language model, rows of the audio encoder, label positions."""
+    """What a sample will cost: positions of the language model, rows of the audio encoder, label positions; and how
+    long it is to hear."""
 
     frames: int
     rows: int
     labels: int
+    seconds: float
 
     @property
     def cost(self) -> int:
@@ -59,15 +62,24 @@ class Layout(ABC):
     def problems(self, sample: Sample, seconds: Sequence[float]) -> list[str]:
         """Reasons why the sample cannot be trained on, given the length of its recordings; empty when it can."""
 
+    def views(self, sample: Sample, seconds: Sequence[float]) -> list[Sample]:
+        """What training makes of a sample without problems: itself, or several, such as each speaker of a dialogue in
+        turn, or pieces of a long one."""
+        return [sample]
+
     @abstractmethod
     def size(self, sample: Sample, seconds: Sequence[float]) -> Size:
-        """The sample's cost, from the lengths of its recordings alone."""
+        """A view's cost, from the lengths of its recordings alone."""
+
+    def waveforms(self, sample: Sample) -> list[Tensor]:
+        """The sample's recordings, each [samples], at the rate that the model hears. Raises DataError."""
+        return [load(part, self.sample_rate, self.resampler) for part in sample.audio]
 
     @abstractmethod
     def example(
         self, sample: Sample, audio: Sequence[Tensor | AudioInput], random: np.random.Generator | None
     ) -> Example:
-        """The sample's token streams. `audio`: per recording its waveform [samples], or what was encoded ahead.
+        """A view's token streams. `audio`: per recording its waveform [samples], or what was encoded ahead.
 
         `random` drives augmentation; None = none.
         """
@@ -78,14 +90,16 @@ class AudioEncoder(Protocol):
 
     stage: what it sets as `AudioInput.encoded`. fingerprint: hexadecimal, other for anything that its output depends
     on. front_end: waveform [samples] to the rows that it reads; picklable, data workers run it. rows_per_second,
-    values_per_second: of audio, how many rows it reads and how many numbers it gives.
+    bytes_per_second: of audio, how many rows it reads and how much it gives, at most. codes: it gives codes, which are
+    computed ahead of every run (data workers would be too slow) and in float32 whatever a run's precision.
     """
 
     stage: str
     fingerprint: str
     front_end: Callable[[Tensor], Tensor]
     rows_per_second: float
-    values_per_second: float
+    bytes_per_second: float
+    codes: bool
 
     def __call__(self, rows: list[Tensor]) -> list[AudioInput]:
         """What the model computes from each recording's rows [rows, width], on the CPU, `start` 0."""
@@ -124,6 +138,56 @@ class Output:
 
 
 @dataclass(frozen=True)
+class DialogueSettings:
+    """How to go on with a dialogue. prompt_seconds: of each recording are heard, then `seconds` are made up.
+
+    temperature 0 takes the likeliest token; top_k 0 draws from all.
+    """
+
+    prompt_seconds: float = 10.0
+    seconds: float = 20.0
+    temperature: float = 0.8
+    top_k: int = 250
+    text_temperature: float = 0.7
+    text_top_k: int = 25
+    batch_size: int = 8
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """How a dialogue goes on after its prompt.
+
+    tokens: int64 [streams, frames], without delays; waveform: float32 [2, samples], left what the model says, right
+    its partner; words: what the model says, with times from the end of the prompt. partner: where the right channel
+    comes from. prompt: waveform of the prompt [2, samples].
+    """
+
+    key: str
+    tokens: Tensor
+    waveform: Tensor
+    prompt: Tensor
+    words: list[Word]
+    partner: Literal["generated", "recording", "silence"]
+
+
+class Duplex(ABC):
+    """A model in a live conversation with one partner: a frame of the partner in, a frame of the model out."""
+
+    sample_rate: int
+    frame_size: int
+
+    @abstractmethod
+    def reset(self) -> None:
+        """Forget the conversation; a new one begins."""
+
+    @abstractmethod
+    def step(self, waveform: Tensor) -> tuple[Tensor | None, str]:
+        """Hear one frame, float32 [frame_size] on the CPU; returns what is said meanwhile [frame_size] (None in the
+        first frames, before the first one is complete) and the text that begins with it, often ''."""
+
+
+@dataclass(frozen=True)
 class Lora:
     """Where LoRA goes by default and how upstream calls it."""
 
@@ -136,6 +200,10 @@ class Family(ABC):
 
     name: str
     tasks: tuple[str, ...]
+    verbs: tuple[str, ...]
+    """What its models can do, as the command line calls it: transcribe, converse, serve."""
+    targets: tuple[str, ...]
+    """Runtimes that an export can be made for; the first is the default."""
     options: type[BaseModel]
     parts: dict[str, tuple[str, ...]]
     """Trainable parts: glob patterns over parameter names."""
@@ -154,20 +222,37 @@ class Family(ABC):
         """The token layout of a task."""
 
     @abstractmethod
-    def parts_for(self, hours: float) -> list[str]:
-        """Which parts to train with this much audio (`tune.parts: auto`)."""
+    def parts_for(self, hours: float, method: Literal["full", "lora"]) -> list[str]:
+        """Which parts to train with this much audio (`tune.parts: auto`), beside LoRA where that is the method."""
 
     @abstractmethod
     def frozen_encoder(self, model: Model, layout: Layout, trained: Collection[str]) -> AudioEncoder | None:
         """The deepest audio stage that training anything in these parts leaves as it is; None = there is none."""
 
     @abstractmethod
-    def export(self, model: Model, folder: Path) -> None:
-        """Write the model into an empty folder in upstream's own layout. LoRA, where present, stays beside its base
-        weights under upstream's names."""
+    def export(self, model: Model, folder: Path, target: str) -> None:
+        """Write the model into an empty folder in the layout of one of `targets`. LoRA, where present, stays beside
+        its base weights under upstream's names. Raises CheckpointError when the target cannot load such a model."""
 
-    @abstractmethod
     def generate(
         self, model: Model, layout: Layout, samples: Sequence[tuple[Sample, Sequence[Tensor]]], settings: Settings
     ) -> Iterator[Output]:
         """Answers to samples with their waveforms, in order, as one batch."""
+        raise self._cannot("transcribe")
+
+    def converse(
+        self,
+        model: Model,
+        layout: Layout,
+        samples: Sequence[tuple[Sample, Sequence[Tensor]]],
+        settings: DialogueSettings,
+    ) -> Iterator[Continuation]:
+        """How dialogues with their waveforms go on, in order, as one batch."""
+        raise self._cannot("converse")
+
+    def duplex(self, model: Model, layout: Layout, settings: DialogueSettings) -> Duplex:
+        """The model, ready for a live conversation. One at a time: it has one state."""
+        raise self._cannot("serve")
+
+    def _cannot(self, verb: str) -> VoxtuneError:
+        return VoxtuneError(f"{self.name} cannot {verb}; it can {', '.join(self.verbs)}")

@@ -13,14 +13,17 @@ CONFIGURATIONS = ("*.yaml", "*.json")
 """Small files of a hub model that tell its family."""
 
 
-def recognise(source: str) -> Family:
-    """The family of a folder, of a hub id, or of "tiny".
+def recognise(source: str, verb: str) -> Family:
+    """The family of a folder or of a hub id; of "tiny" the one with that verb.
 
     Raises CheckpointError when there is no such source, or when not exactly one family knows it.
     """
     families = [find(name) for name in names()]
-    folder = Path(TINY) if source == TINY else resolve(source, Path(TINY), CONFIGURATIONS)
-    found = [family for family in families if source == TINY or family.recognises(folder)]
+    if source == TINY:
+        found = [family for family in families if verb in family.verbs]
+    else:
+        folder = resolve(source, Path(TINY), CONFIGURATIONS)
+        found = [family for family in families if family.recognises(folder)]
     if len(found) == 1:
         return found[0]
     if found:

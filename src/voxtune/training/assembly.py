@@ -41,7 +41,7 @@ def assemble(recipe: Recipe, parallel: Parallel) -> Assembly:
     layout = family.layout(model, recipe.model.options, recipe.data.task)
     skipped = recipe.train.output / SKIPPED if parallel.is_main else None
     corpus, validation = read_corpora(recipe, layout, skipped)
-    recipe = _with_parts(recipe, family.parts_for(corpus.hours))
+    recipe = _with_parts(recipe, family.parts_for(corpus.hours, recipe.tune.method))
     groups = tuning.apply(model, family, recipe.tune, recipe.train.learning_rate, seed=recipe.train.seed)
     tuning.prepare(model, recipe.train)
     model.to(parallel.device)

@@ -21,17 +21,16 @@ SKIPPED = "skipped.jsonl"
 
 @dataclass(frozen=True)
 class Corpus:
-    """Samples with their weights (passes an epoch), lengths in seconds and sizes."""
+    """Samples as training sees them (`Layout.views`), with their weights (passes an epoch) and sizes."""
 
     samples: list[Sample]
     weights: list[float]
-    seconds: list[float]
     sizes: list[Size]
 
     @property
     def hours(self) -> float:
         """Audio in one pass."""
-        return sum(self.seconds) / 3600
+        return sum(size.seconds for size in self.sizes) / 3600
 
     @property
     def costs(self) -> list[int]:
@@ -80,15 +79,15 @@ def read_corpora(recipe: Recipe, layout: Layout, skipped: Path | None) -> tuple[
 
 
 def _corpus(weighted: list[tuple[Sample, float]], measurements: list[Measurement | None], bad: set[int]) -> Corpus:
-    corpus = Corpus([], [], [], [])
+    corpus = Corpus([], [], [])
     for (sample, weight), measured in zip(weighted, measurements, strict=True):
         if id(sample) in bad:
             continue
-        assert measured is not None and measured.size is not None  # else check has reported an error
-        corpus.samples.append(sample)
-        corpus.weights.append(weight)
-        corpus.seconds.append(sum(measured.seconds))
-        corpus.sizes.append(measured.size)
+        assert measured is not None  # else check has reported an error
+        for view in measured.views:
+            corpus.samples.append(view.sample)
+            corpus.weights.append(weight)
+            corpus.sizes.append(view.size)
     return corpus
 
 

@@ -57,7 +57,7 @@ class Packs(Dataset[Batch | VoxtuneError]):
         sample = self.corpus.samples[number]
         random = None if epoch is None else np.random.default_rng([self.seed, epoch, number])
         example = self.layout.example(sample, [self._audio(part) for part in sample.audio], random)
-        return replace(example, seconds=self.corpus.seconds[number])
+        return replace(example, seconds=self.corpus.sizes[number].seconds)
 
     def _audio(self, part: AudioPart) -> Tensor | AudioInput:
         cached = self.cache.get(part) if self.cache else None

@@ -89,7 +89,7 @@ class Trainer:
         seed = np.random.SeedSequence([self.train.seed, number, self.parallel.rank])
         torch.manual_seed(int(seed.generate_state(1)[0]))
         totals = self._totals(micro_batches, stop)
-        denominators = totals[: len(self.weights)].clamp(min=1).float()
+        denominators = _denominators(totals[: len(self.weights)]).float()
         factor = schedule_factor(self.train.schedule, number, self.total_steps)
         set_learning_rate(self.optimizer, factor)
         self.optimizer.zero_grad(set_to_none=True)
@@ -172,7 +172,7 @@ class Trainer:
                 sums[0, column] += losses[name]
                 sums[1, column] += counts[name]
         self.parallel.sum(sums)
-        means = sums[0] / sums[1].clamp(min=1)
+        means = sums[0] / _denominators(sums[1])
         by_name = dict(zip(self.model.stream_weights, means.tolist(), strict=True))
         return {"loss": float((means * self.weights).sum())} | (by_name if len(by_name) > 1 else {})
 
@@ -188,3 +188,8 @@ class Trainer:
         if self.parallel.is_main:
             samples = ", ".join(keys)
             logger.warning("step %d: the %s is not finite; step not applied. Samples: %s", number, what, samples)
+
+
+def _denominators(counts: Tensor) -> Tensor:
+    """What sums are divided by: a stream without labels has the mean 0."""
+    return torch.where(counts == 0, 1, counts)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import torch
 
-from voxtune.data.audio import load
 from voxtune.data.example import Batch
 from voxtune.data.plan import packs
 from voxtune.evaluation.error_rate import error_rate
@@ -29,9 +28,9 @@ class Validation:
     monitor: Monitor
 
     def __call__(self) -> dict[str, float]:
-        """Metrics: loss, each stream's loss, and the error rate of the decoded samples."""
+        """Metrics: loss, each stream's loss, and the error rate of the decoded samples where models transcribe."""
         metrics = self.trainer.evaluate(self._batches())
-        if self.trainer.train.evaluate_samples:
+        if self.trainer.train.evaluate_samples and "transcribe" in self.family.verbs:
             metrics["error_rate"] = self._error_rate()
         return metrics
 
@@ -53,9 +52,7 @@ class Validation:
         rows: list[tuple[str, str, str]] = []
         for start in range(0, len(own), settings.batch_size):
             samples = own[start : start + settings.batch_size]
-            heard = [
-                (s.question(), [load(part, layout.sample_rate, layout.resampler) for part in s.audio]) for s in samples
-            ]
+            heard = [(s.question(), layout.waveforms(s)) for s in samples]
             with torch.no_grad(), self.trainer.autocast():
                 outputs = list(self.family.generate(self.trainer.model, layout, heard, settings))
             rows += [(s.key, s.answer, output.text) for s, output in zip(samples, outputs, strict=True)]

@@ -14,7 +14,7 @@ from voxtune.data.sample import Sample
 from voxtune.data.segmentation import segment
 from voxtune.errors import DataError, VoxtuneError
 from voxtune.families.family import Output, Settings, TimedToken
-from voxtune.transcription.recognizer import Recognizer
+from voxtune.inference import ReadyModel
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class Transcript(Output):
 
 
 def transcribe(
-    recognizer: Recognizer,
+    ready: ReadyModel,
     recordings: Sequence[Recording],
     settings: Settings,
     *,
@@ -65,7 +65,7 @@ def transcribe(
     advanced: is told how many seconds of how many are done. Raises VoxtuneError when the model cannot do what the
     settings ask for.
     """
-    work = _Work(recognizer, settings, failed, advanced)
+    work = _Work(ready, settings, failed, advanced)
     short: list[tuple[int, Recording]] = []
     long: list[tuple[int, Recording]] = []
     for number, recording in enumerate(recordings):
@@ -93,12 +93,12 @@ class _Work:
 
     def __init__(
         self,
-        recognizer: Recognizer,
+        ready: ReadyModel,
         settings: Settings,
         failed: Callable[[Sample, VoxtuneError], None],
         advanced: Callable[[float, float], None],
     ) -> None:
-        self.recognizer = recognizer
+        self.ready = ready
         self.settings = settings
         self.failed = failed
         self.advanced = advanced
@@ -113,7 +113,7 @@ class _Work:
             if sample.dialogue is not None:
                 raise DataError(f"{sample.origin}: a two-speaker dialogue; give each speaker's channel as a recording")
             if recording.waveform is not None:
-                seconds = len(recording.waveform) / self.recognizer.layout.sample_rate
+                seconds = len(recording.waveform) / self.ready.layout.sample_rate
             else:
                 seconds = sum(probe(part).seconds for part in sample.audio)
             if not seconds:
@@ -126,7 +126,7 @@ class _Work:
 
     def cut(self, number: int, recording: Recording, longest: float) -> list[_Stretch]:
         """The stretches of a long recording, which is held in memory; none when it cannot be read."""
-        layout = self.recognizer.layout
+        layout = self.ready.layout
         try:
             (waveform,) = self._waveforms(recording)
         except VoxtuneError as error:
@@ -174,13 +174,13 @@ class _Work:
     def _waveforms(self, recording: Recording) -> list[Tensor]:
         if recording.waveform is not None:
             return [recording.waveform]
-        layout = self.recognizer.layout
+        layout = self.ready.layout
         return [load(part, layout.sample_rate, layout.resampler) for part in recording.sample.audio]
 
     def _generate(self, heard: list[tuple[_Stretch, list[Tensor]]]) -> list[Output]:
         if not heard:
             return []
-        family, model, layout = self.recognizer.family, self.recognizer.model, self.recognizer.layout
+        family, model, layout = self.ready.family, self.ready.model, self.ready.layout
         asked = [(stretch.recording.sample, waveforms) for stretch, waveforms in heard]
         try:
             return list(family.generate(model, layout, asked, self.settings))

@@ -309,7 +309,7 @@ class TestSource:
         ],
     )
     def test_parts_by_hours(self, hours: float, parts: list[str]) -> None:
-        assert FAMILY.parts_for(hours) == parts
+        assert FAMILY.parts_for(hours, "full") == parts
 
 
 class TestExport:

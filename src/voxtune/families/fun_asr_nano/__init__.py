@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 import torch
 from pydantic import BaseModel
@@ -28,6 +28,8 @@ class FunAsrNanoFamily(Family):
 
     name = "fun_asr_nano"
     tasks = ("asr",)
+    verbs = ("transcribe",)
+    targets = ("funasr",)
     options = Options
     parts = {
         "audio_encoder": ("audio_encoder.*",),
@@ -62,7 +64,7 @@ class FunAsrNanoFamily(Family):
         assets = network.assets
         return AsrLayout(network.config, cast(Options, options), assets.tokenizer, assets.cmvn, assets.ctc_tokenizer)
 
-    def parts_for(self, hours: float) -> list[str]:
+    def parts_for(self, hours: float, method: Literal["full", "lora"]) -> list[str]:
         """Upstream's advice (docs/finetune.md of Fun-ASR): below 1000 h the adaptor, below 5000 h encoder and
         adaptor, above 10 000 h everything. It leaves out 5000 to 10 000 h: encoder and adaptor here."""
         if hours < 1000:
@@ -76,7 +78,7 @@ class FunAsrNanoFamily(Family):
 
         return frozen_encoder(cast("FunAsrNano", model), cast("AsrLayout", layout), trained)
 
-    def export(self, model: Model, folder: Path) -> None:
+    def export(self, model: Model, folder: Path, target: str) -> None:
         from voxtune.families.fun_asr_nano.upstream_folder import write_folder
 
         write_folder(cast("FunAsrNano", model), folder)

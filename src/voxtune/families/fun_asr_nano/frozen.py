@@ -35,6 +35,7 @@ class FrozenEncoder:
 
     def __init__(self, model: FunAsrNano, layout: AsrLayout, stage: str) -> None:
         self.stage = stage
+        self.codes = False
         self.front_end: Callable[[Tensor], Tensor] = layout.features
         frontend = layout.config.frontend
         self.rows_per_second = 1000 / (frontend.frame_shift_ms * frontend.stride)
@@ -44,9 +45,10 @@ class FrozenEncoder:
         if stage == ADAPTOR:
             self._parts.append(model.audio_adaptor)
             hour = self._positions(round(3600 * self.rows_per_second))
-            self.values_per_second = hour / 3600 * model.config.adaptor.llm_dim
+            values_per_second = hour / 3600 * model.config.adaptor.llm_dim
         else:
-            self.values_per_second = self.rows_per_second * model.config.encoder.output_size
+            values_per_second = self.rows_per_second * model.config.encoder.output_size
+        self.bytes_per_second = 4 * values_per_second
         self.fingerprint = self._fingerprint(layout)
 
     @torch.no_grad()

@@ -132,6 +132,7 @@ class AsrLayout(Layout):
             frames=sum(count for count, _ in counts) + sum(self.config.audio_frames(r) for r in rows),
             rows=sum(rows),
             labels=sum(count for count, answer in counts if answer),
+            seconds=sum(seconds),
         )
 
     def example(

@@ -61,8 +61,8 @@ class FunAsrNano(Model):
     def stream_weights(self) -> dict[str, float]:
         return {"text": 1.0, "ctc": self.ctc_weight} if self.ctc_weight else {"text": 1.0}
 
-    def label_counts(self, batch: Batch) -> dict[str, int]:
-        counts = {"text": int((batch.labels[0] != IGNORED).sum())}
+    def label_counts(self, batch: Batch) -> dict[str, float]:
+        counts: dict[str, float] = {"text": int((batch.labels[0] != IGNORED).sum())}
         if self.ctc_weight:
             counts["ctc"] = sum(len(audio.labels) for audio in batch.audio)
         return counts

@@ -1,4 +1,4 @@
-"""A model that is ready to listen: where it comes from, on which device, in which precision."""
+"""A model that is ready to answer: where it comes from, on which device, in which precision."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DTYPES: dict[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16,
 
 
 @dataclass(frozen=True)
-class Recognizer:
+class ReadyModel:
     """A model with its token layout, on the device where it computes."""
 
     family: Family
@@ -27,17 +27,18 @@ class Recognizer:
     device: torch.device
 
 
-def load_recognizer(
+def load_model(
     source: str,
+    verb: str,
     *,
     device: str | None = None,
     precision: Precision = "fp32",
     checkpoint: Literal["best", "last"] = "best",
-) -> Recognizer:
-    """Load a model: the folder of a run, an exported or published folder, a hub id, or "tiny".
+) -> ReadyModel:
+    """Load a model for what `verb` does: the folder of a run, an exported or published folder, a hub id, or "tiny".
 
     device: None = the best there is (CUDA, then Apple's GPU, then the CPU). checkpoint: which one of a run.
-    Raises VoxtuneError when there is no such model, or no such device.
+    Raises VoxtuneError when there is no such model or device, or when the model cannot do it.
     """
     place = find_device(device)
     dtype = DTYPES[precision]
@@ -47,11 +48,13 @@ def load_recognizer(
         for parameter in model.parameters():  # buffers, such as rotary frequencies, stay in float32
             parameter.data = parameter.data.to(dtype)
     else:
-        family = recognise(source)
+        family = recognise(source, verb)
         options = family.options()
         model = family.load(source, options, dtype=dtype)
-        layout = family.layout(model, options, "asr")
-    return Recognizer(family, model.to(place).eval(), layout, place)
+        layout = family.layout(model, options, family.tasks[0])
+    if verb not in family.verbs:
+        raise VoxtuneError(f"{source}: {family.name} cannot {verb}; it can {', '.join(family.verbs)}")
+    return ReadyModel(family, model.to(place).eval(), layout, place)
 
 
 def find_device(name: str | None) -> torch.device:
