@@ -46,37 +46,76 @@ def packed_attention(
     segments: Segments,
     *,
     causal: bool = False,
+    window: int | None = None,
     scale: float | None = None,
     dropout: float = 0.0,
 ) -> Tensor:
     """Scaled dot-product attention inside each segment of a packed sequence.
 
     query: [frames, heads, width]; key, value: [frames, key_value_heads, width], key_value_heads dividing heads.
+    window: with `causal`, how many frames each one sees, itself included; None = all before it.
     Returns [frames, heads, width].
 
     Half precision on CUDA uses torch's variable-length kernel; everything else attends segment by segment, which
     was the fastest form on a CPU and computes nothing across walls.
     """
     if query.is_cuda and query.dtype in (torch.bfloat16, torch.float16) and dropout == 0:
-        return _variable_length(query, key, value, segments, causal=causal, scale=scale)
+        return _variable_length(query, key, value, segments, causal=causal, window=window, scale=scale)
     lengths = segments.lengths
     attended = [
-        F.scaled_dot_product_attention(
-            q.transpose(0, 1)[None],
-            k.transpose(0, 1)[None],
-            v.transpose(0, 1)[None],
-            is_causal=causal,
-            scale=scale,
-            dropout_p=dropout,
-            enable_gqa=query.shape[1] != key.shape[1],
-        )[0].transpose(0, 1)
+        _attend(q, k, v, causal=causal, window=window, scale=scale, dropout=dropout)
         for q, k, v in zip(query.split(lengths), key.split(lengths), value.split(lengths), strict=True)
     ]
     return torch.cat(attended)
 
 
+def _attend(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    *,
+    causal: bool,
+    window: int | None,
+    scale: float | None,
+    dropout: float,
+) -> Tensor:
+    """One segment, [frames, heads, width]. Frames beyond the window are taken a block at a time: a block needs the
+    keys of itself and of one window before it."""
+    frames = len(query)
+    blocks = [(0, frames)] if window is None else [(start, start + window) for start in range(0, frames, window)]
+    attended = []
+    for start, end in blocks:
+        first = max(0, start - window + 1) if window else 0
+        mask = None
+        if first:
+            assert window is not None
+            to = torch.arange(start, min(end, frames), device=query.device)[:, None]
+            distance = to - torch.arange(first, min(end, frames), device=query.device)
+            mask = (distance >= 0) & (distance < window)
+        attended.append(
+            F.scaled_dot_product_attention(
+                query[start:end].transpose(0, 1)[None],
+                key[first:end].transpose(0, 1)[None],
+                value[first:end].transpose(0, 1)[None],
+                attn_mask=mask,
+                is_causal=causal and mask is None,
+                scale=scale,
+                dropout_p=dropout,
+                enable_gqa=query.shape[1] != key.shape[1],
+            )[0].transpose(0, 1)
+        )
+    return torch.cat(attended) if len(attended) > 1 else attended[0]
+
+
 def _variable_length(
-    query: Tensor, key: Tensor, value: Tensor, segments: Segments, *, causal: bool, scale: float | None
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    segments: Segments,
+    *,
+    causal: bool,
+    window: int | None,
+    scale: float | None,
 ) -> Tensor:
     from torch.nn.attention.varlen import varlen_attn
 
@@ -90,7 +129,7 @@ def _variable_length(
         longest,
         longest,
         scale=scale,
-        window_size=(-1, 0) if causal else (-1, -1),
+        window_size=(-1 if window is None else window - 1, 0) if causal else (-1, -1),
         enable_gqa=query.shape[1] != key.shape[1],
     )
     assert isinstance(out, Tensor)

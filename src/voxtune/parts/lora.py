@@ -8,9 +8,13 @@ from dataclasses import dataclass
 import torch
 from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
-from torch import nn
+from torch import Tensor, nn
+
+from voxtune.parts.step_linear import StepLinear
+from voxtune.parts.step_lora import StepLora
 
 ADAPTER = "default"
+ADAPTABLE = (nn.Linear, StepLinear)
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,7 @@ class LoraSettings:
 
 
 def inject_lora(model: nn.Module, modules: Collection[str], settings: LoraSettings, seed: int = 0) -> None:
-    """Put adapters beside the named linear layers. A starts random (from `seed`), B zero: outputs stay as they were.
+    """Put adapters beside the named layers (`ADAPTABLE`). A starts random (from `seed`), B zero: outputs stay as they were.
 
     Every other parameter of the model is frozen.
     """
@@ -37,6 +41,7 @@ def inject_lora(model: nn.Module, modules: Collection[str], settings: LoraSettin
         use_dora=settings.dora,
         use_rslora=settings.rslora,
     )
+    config._register_custom_module({StepLinear: StepLora})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         inject_adapter_in_model(config, model, ADAPTER)
@@ -53,6 +58,17 @@ def lora_settings(model: nn.Module) -> LoraSettings | None:
         return None
     config: LoraConfig = model.peft_config[ADAPTER]  # type: ignore[index, assignment]
     return LoraSettings(config.r, config.lora_alpha, config.lora_dropout, config.use_dora, config.use_rslora)
+
+
+def weight_of(layer: nn.Module) -> Tensor:
+    """The weight of a layer with what its adapters add, for who multiplies by it without calling the layer."""
+    if not isinstance(layer, LoraLayer):
+        weight: Tensor = layer.weight  # type: ignore[assignment]
+        return weight
+    weight = layer.get_base_layer().weight
+    for adapter in layer.active_adapters:
+        weight = weight + layer.get_delta_weight(adapter)
+    return weight
 
 
 def merge_lora(model: nn.Module) -> None:

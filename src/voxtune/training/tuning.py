@@ -13,7 +13,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from voxtune.errors import RecipeError
 from voxtune.families.family import Family, Model
-from voxtune.parts.lora import LoraSettings, inject_lora, lora_layers
+from voxtune.parts.lora import ADAPTABLE, LoraSettings, inject_lora, lora_layers
 from voxtune.recipe import LoraSection, TrainSection, TuneSection
 
 OUTPUT_MATRIX = "lm_head"
@@ -124,7 +124,7 @@ def _adapters(model: Model, family: Family, lora: LoraSection, seed: int) -> dic
     linears = [
         name
         for name, module in model.named_modules()
-        if isinstance(module, nn.Linear)
+        if isinstance(module, ADAPTABLE)
         and any(fnmatchcase(f"{name}.weight", pattern) for pattern in family.parts[family.lora.part])
         and _last(name) != OUTPUT_MATRIX
     ]
