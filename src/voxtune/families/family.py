@@ -62,6 +62,10 @@ class Layout(ABC):
     def problems(self, sample: Sample, seconds: Sequence[float]) -> list[str]:
         """Reasons why the sample cannot be trained on, given the length of its recordings; empty when it can."""
 
+    def warnings(self, sample: Sample, seconds: Sequence[float]) -> list[str]:
+        """What of a sample without problems is not learned from; empty when all of it is."""
+        return []
+
     def views(self, sample: Sample, seconds: Sequence[float]) -> list[Sample]:
         """What training makes of a sample without problems: itself, or several, such as each speaker of a dialogue in
         turn, or pieces of a long one."""
