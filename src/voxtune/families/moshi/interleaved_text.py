@@ -6,12 +6,13 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from operator import attrgetter
 from typing import Literal
 
 import torch
 
 from voxtune.data.sample import Word
-from voxtune.families.moshi.text import FrameText, TextIds, by_start
+from voxtune.families.moshi.text import FrameText, TextIds
 from voxtune.families.moshi.tokenizer import TextTokenizer
 
 
@@ -46,15 +47,18 @@ def interleaved_text(
     """The words of a recording, or of a piece of one, on its frames; None = what is said is not known, no token at all.
 
     Words that last no time are lost, as are the tokens behind the end of the recording.
-    Raises DataError when the time of a word is not a number, CheckpointError when the tokenizer lacks a token for
-    `use_bos_eos`. Source: kyutai-labs/moshi-finetune, finetune/data/interleaver.py, Interleaver.prepare_item.
+    Raises CheckpointError when the tokenizer lacks a token for `use_bos_eos`.
+    Source: kyutai-labs/moshi-finetune, finetune/data/interleaver.py, Interleaver.prepare_item.
     """
     if words is None:
-        return FrameText(torch.full((frames,), rule.zero_padding, dtype=torch.int64), 0)
+        return FrameText(torch.full((frames,), rule.zero_padding, dtype=torch.int64), lost=0, unknown=0)
     in_word = ids.padding if rule.in_word_padding is None else rule.in_word_padding
-    spoken = [word for word in by_start(words) if word.speaker == main or not rule.keep_main_only]
+    spoken = [
+        word for word in sorted(words, key=attrgetter("start")) if word.speaker == main or not rule.keep_main_only
+    ]
     changes = rule.use_bos_eos and not rule.keep_main_only
-    waiting = deque(zip(spoken, _tokens(spoken, tokenizer, main=main, changes=changes), strict=True))
+    spelled = _tokens(spoken, tokenizer, main=main, changes=changes)
+    waiting = deque(zip(spoken, spelled, strict=True))
     behind = min(frames, max(0, int(frame_rate * -rule.audio_delay)))
     pending: deque[int] = deque()
     row: list[int] = []
@@ -80,7 +84,8 @@ def interleaved_text(
             row.append(in_word if frame <= last else ids.padding)
     row[:behind] = [rule.zero_padding] * behind
     lost += len(pending) + sum(len(tokens) for _, tokens in waiting)
-    return FrameText(torch.tensor(row, dtype=torch.int64), lost)
+    unknown = sum(tokens.count(tokenizer.unknown_id) for tokens in spelled)
+    return FrameText(torch.tensor(row, dtype=torch.int64), lost, unknown)
 
 
 def words_from(words: Iterable[Word], start: float, seconds: float) -> list[Word]:

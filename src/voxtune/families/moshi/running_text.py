@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 
 import torch
 
 from voxtune.data.sample import Word
-from voxtune.families.moshi.text import FrameText, TextIds, by_start
+from voxtune.families.moshi.text import FrameText, TextIds
 from voxtune.families.moshi.tokenizer import METASPACE, TextTokenizer
 
 SECONDS_AFTER = 1.0
@@ -28,10 +29,9 @@ def running_text(
     whitespace: words are stripped and a space is put before each but the first; else (Japanese, Chinese) they are used
     as they are. frames: the length of the audio, to which the text is cut or padded; None = as long as the text needs.
     A token that became text must not have the id of padding, else the next one may take its frame.
-    Raises DataError when the time of a word is not a number.
     Source: nu-dialogue/moshi-finetune, tools/tokenize_text.py, tokenize_and_pad_text.
     """
-    text, starts, ends = _characters(by_start(words), whitespace=whitespace)
+    text, starts, ends = _characters(sorted(words, key=attrgetter("start")), whitespace=whitespace)
     pieces = tokenizer.pieces(text)
     room = max(0, int((ends[pieces[-1].end - 1] + SECONDS_AFTER) * frame_rate)) if pieces else 0
     if pieces and pieces[0].text == METASPACE:
@@ -52,7 +52,9 @@ def running_text(
             marked.append((frame - 1, ids.end_of_padding))
         row.update(marked)
         later.update((place, place + 1) for place, token in marked if token != ids.padding)
-    return FrameText(torch.tensor([row.get(frame, ids.padding) for frame in range(frames)], dtype=torch.int64), lost)
+    written = [row.get(frame, ids.padding) for frame in range(frames)]
+    unknown = sum(piece.id == tokenizer.unknown_id for piece in pieces)
+    return FrameText(torch.tensor(written, dtype=torch.int64), lost, unknown)
 
 
 def _characters(words: Sequence[Word], *, whitespace: bool) -> tuple[str, list[float], list[float]]:

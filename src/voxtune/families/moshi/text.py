@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
 
-from voxtune.data.sample import Word
-from voxtune.errors import DataError
 from voxtune.families.moshi.tokenizer import METASPACE, TextTokenizer
 
 
@@ -23,22 +19,15 @@ class TextIds:
 
 @dataclass(frozen=True)
 class FrameText:
-    """ids: `[frames]` int64; lost: how many tokens of the words found no frame."""
+    """ids: `[frames]` int64.
+
+    lost: how many tokens of the words found no frame; unknown: how many of them stand for characters that the tokenizer
+    does not know.
+    """
 
     ids: torch.Tensor
     lost: int
-
-
-def by_start(words: Iterable[Word]) -> list[Word]:
-    """The words in the order in which they begin. Raises DataError when a time is not a number."""
-    words = list(words)
-    for word in words:
-        if not (math.isfinite(word.start) and math.isfinite(word.end)):
-            raise DataError(
-                f"the word {word.text!r} of speaker {word.speaker} has start {word.start} and end {word.end}; "
-                "both must be numbers of seconds"
-            )
-    return sorted(words, key=lambda word: word.start)
+    unknown: int
 
 
 def words_on_frames(

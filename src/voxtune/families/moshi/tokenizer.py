@@ -39,6 +39,7 @@ class TextTokenizer:
             raise CheckpointError("it is no SentencePiece model; give the file that belongs to the weights") from error
         self.model = model
         self.size: int = self._processor.get_piece_size()
+        self.unknown_id: int = self._processor.unk_id()
 
     @classmethod
     def load(cls, path: Path) -> TextTokenizer:
