@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 def prepare(
-    sources: Annotated[list[Path], typer.Argument(help="data files; a wav.scp with its text, or several of a kind")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="file to write; of .scp, the text is written beside")],
+    sources: Annotated[list[Path], typer.Argument(help="data files or folders: what belongs together, or several")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="file (or folder) to write; .scp: text beside")],
     source_format: Annotated[
         str | None, typer.Option("--from", help="layout of the sources; else each is recognised by itself")
     ] = None,
@@ -29,12 +29,12 @@ def prepare(
     from rich.text import Text
 
     from voxtune.data.formats.lines import Problems
-    from voxtune.data.manifest import collect_samples, recognised, write_samples
+    from voxtune.data.manifest import collect_samples, found_files, recognised, write_samples
 
     console = Console(soft_wrap=True, highlight=False)
     if output.resolve() in [source.resolve() for source in sources]:
         raise DataError(f"{output} is a source and would be overwritten; give another file to write")
-    for source in sources:
+    for source in found_files(sources):
         console.print(Text(f"{source}: {source_format or recognised(source)}"))
     problems = Problems()
     samples = collect_samples(sources, source_format, problems)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from glob import glob, has_magic
 from itertools import groupby
 from pathlib import Path
 
@@ -18,7 +20,8 @@ from voxtune.errors import DataError
 def read_samples(source: Path | Sequence[Path], format: str | None = None) -> list[Sample]:
     """The samples of data files in their order; `format` names their layout, None = recognised by itself.
 
-    Several files of one source may be several lists, or a wav.scp with its text. Raises DataError with the first
+    Several files of one source may be several lists, or a wav.scp with its text, or two folders that belong together. A
+    pattern such as `train-*.parquet` stands for the files that it finds, sorted. Raises DataError with the first
     20 problems by file, line and field, and their number.
     """
     problems = Problems()
@@ -32,12 +35,26 @@ def collect_samples(source: Path | Sequence[Path], format: str | None, problems:
 
     Raises DataError when a whole file cannot be read.
     """
-    files = [source] if isinstance(source, Path) else list(source)
+    files = found_files([source] if isinstance(source, Path) else source)
     samples: list[Sample] = []
     with _no_garbage_collection():
         for name, group in groupby(files, lambda file: format or recognised(file)):
             samples += layout_named(name).read(list(group), problems)
     return samples
+
+
+def found_files(sources: Sequence[Path]) -> list[Path]:
+    """The files and folders that sources name, patterns replaced by what they find. Raises DataError for nothing."""
+    found: list[Path] = []
+    for source in sources:
+        if _exists(source) or not has_magic(str(source)):
+            found.append(source)
+            continue
+        matching = sorted(map(Path, glob(str(source))))  # noqa: PTH207 (Path.glob wants patterns under a folder)
+        if not matching:
+            raise DataError(f"{source}: no file has such a name; correct the pattern")
+        found += matching
+    return found
 
 
 @contextmanager
@@ -72,9 +89,16 @@ def layout_named(name: str) -> Format:
 
 
 def recognised(file: Path) -> str:
-    """The name of a file's layout, by the name of the file and its first line. Raises DataError when it has none."""
-    head = first_line(file)
-    found = [layout.name for layout in formats().values() if layout.recognises(file, head)]
+    """The name of a file's layout, by the name of the file and its first line, or a folder's, by the names in it.
+
+    Raises DataError when it has none.
+    """
+    head = ""
+    there = _exists(file)
+    found = [layout.name for layout in formats().values() if there and layout.recognises_path(file)]
+    if not found and not (there and file.is_dir()):
+        head = first_line(file)
+        found = [layout.name for layout in formats().values() if layout.recognises(file, head)]
     if len(found) == 1:
         return found[0]
     if found:
@@ -82,4 +106,9 @@ def recognised(file: Path) -> str:
     if head.startswith("[") and head[1:].lstrip()[:1] in ("", "{"):
         raise DataError(f"{file}:1: a JSON array; write one object a line, for example with `jq -c '.[]'`")
     layouts = "\n".join(f"  {layout.name}: {layout.summary}" for layout in formats().values())
-    raise DataError(f"{file}: in no known layout, the first line is {shown(head)}; the layouts are\n{layouts}")
+    seen = "a folder without files of one" if file.is_dir() else f"the first line is {shown(head)}"
+    raise DataError(f"{file}: in no known layout, {seen}; the layouts are\n{layouts}")
+
+
+def _exists(path: Path) -> bool:
+    return os.path.exists(path)  # noqa: PTH110 (Path raises on long names)

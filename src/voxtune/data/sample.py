@@ -74,8 +74,8 @@ class Word(Strict):
 
     speaker: Literal["A", "B"]
     text: str
-    start: float
-    end: float
+    start: float = Field(allow_inf_nan=False)
+    end: float = Field(allow_inf_nan=False)
 
 
 class Encoded(Strict):
@@ -104,6 +104,9 @@ class Dialogue(Strict):
     def _audio_or_encoded(self) -> Dialogue:
         if bool(self.audio) == (self.encoded is not None):
             raise ValueError("a dialogue has either 'audio' or 'encoded'")
+        number, count = self.piece
+        if not 0 <= number < count:
+            raise ValueError("the number of a piece counts from 0 and is less than their count")
         return self
 
     @property

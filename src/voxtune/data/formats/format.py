@@ -25,9 +25,13 @@ class Format(ABC):
     def recognises(self, file: Path, head: str) -> bool:
         """Whether a file has this layout, by its name and its first line with content."""
 
+    def recognises_path(self, path: Path) -> bool:
+        """Whether a folder, or a file that is no text, has this layout, by names alone."""
+        return False
+
     @abstractmethod
     def read(self, files: Sequence[Path], problems: Problems) -> list[Sample]:
-        """The samples of the files in their order; what is wrong with a line goes to `problems`."""
+        """The samples of the files (or folders) in their order; what is wrong with a line goes to `problems`."""
 
     @abstractmethod
     def write(self, samples: Sequence[Sample], path: Path, count_tokens: TokenCounter | None) -> list[Path]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from voxtune.data.remote import is_url
 from voxtune.data.sample import Sample
@@ -46,18 +47,7 @@ class Problems:
     def invalid(self, file: Path, line: int, error: ValidationError, known: Sequence[str] = ()) -> None:
         """Note each problem that pydantic found in a line."""
         for problem in error.errors(include_url=False):
-            name = ".".join(map(str, problem["loc"])) or "line"
-            match problem["type"]:
-                case "json_invalid":
-                    reason = str(problem["ctx"]["error"]).replace("at line 1 column", "at column")
-                    message = f"not JSON ({reason}), found {shown(problem['input'])}; write one JSON object a line"
-                case "missing":
-                    message = "is missing; add it"
-                case "extra_forbidden":
-                    message = f"unknown key; {advice(str(problem['loc'][-1]), known)}"
-                case _:
-                    message = f"{problem['msg']}, found {shown(problem['input'])}; correct it"
-            self.error(file, line, name, message)
+            self.error(file, line, ".".join(map(str, problem["loc"])) or "line", reason(problem, known))
 
     def extra(
         self, file: Path, line: int, keys: Iterable[str], known: Sequence[str], misleading: Sequence[str] = ()
@@ -77,6 +67,20 @@ class Problems:
         """Raise DataError with the first errors and their number, when there are any."""
         if self.errors:
             raise_all([str(error) for error in self.errors])
+
+
+def reason(problem: ErrorDetails, known: Sequence[str] = ()) -> str:
+    """What pydantic found, in words that say what to do."""
+    match problem["type"]:
+        case "json_invalid":
+            why = str(problem["ctx"]["error"]).replace("at line 1 column", "at column")
+            return f"not JSON ({why}), found {shown(problem['input'])}; write one JSON object a line"
+        case "missing":
+            return "is missing; add it"
+        case "extra_forbidden":
+            return f"unknown key; {advice(str(problem['loc'][-1]), known)}"
+        case _:
+            return f"{problem['msg']}, found {shown(problem['input'])}; correct it"
 
 
 def raise_all(messages: Sequence[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from voxtune.data.formats.format import Format, TokenCounter
 from voxtune.data.formats.lines import Problems, expressed, locator, numbered_lines, write_lines, written_path
 from voxtune.data.formats.plain import json_keys
-from voxtune.data.sample import Part, Sample
+from voxtune.data.sample import Dialogue, Part, Sample
 
 
 class VoxtuneJsonl(Format):
@@ -35,8 +35,11 @@ class VoxtuneJsonl(Format):
                 except ValidationError as error:
                     problems.invalid(file, number, error, list(Sample.model_fields))
                     continue
-                for part in sample.audio:
-                    part.path = locate(part.path)
+                for turn in sample.turns:
+                    for part in turn.audio:
+                        part.path = locate(part.path)
+                if sample.dialogue is not None:
+                    _locate_dialogue(sample.dialogue, locate)
                 samples.append(sample.at(file, number))
         return samples
 
@@ -48,12 +51,28 @@ class VoxtuneJsonl(Format):
 def _as_json(sample: Sample, manifest: Path) -> str:
     fields = sample.model_dump(exclude_defaults=True)
     if sample.dialogue is not None:
-        fields["dialogue"]["audio"] = [_part(part, manifest) for part in sample.dialogue.audio]
+        fields["dialogue"] |= _dialogue_files(sample.dialogue, manifest)
     else:
         fields["turns"] = [
             {"role": turn.role, "parts": [_part(part, manifest) for part in turn.parts]} for turn in sample.turns
         ]
     return json.dumps(fields, ensure_ascii=False)
+
+
+def _locate_dialogue(dialogue: Dialogue, locate: Callable[[str], str]) -> None:
+    for part in dialogue.audio:
+        part.path = locate(part.path)
+    if (encoded := dialogue.encoded) is not None:
+        encoded.path = locate(encoded.path)
+        encoded.text = locate(encoded.text) if encoded.text is not None else None
+
+
+def _dialogue_files(dialogue: Dialogue, manifest: Path) -> dict[str, Any]:
+    if dialogue.encoded is None:
+        return {"audio": [_part(part, manifest) for part in dialogue.audio]}
+    fields = dialogue.encoded.model_dump(exclude_defaults=True)
+    paths = {name: written_path(fields[name], manifest) for name in ("path", "text") if name in fields}
+    return {"encoded": {**fields, **paths}}
 
 
 def _part(part: Part, manifest: Path) -> dict[str, Any]:
