@@ -89,7 +89,7 @@ class TuneSection(Strict):
 class ScheduleSection(Strict):
     """Learning rate over the run."""
 
-    kind: Literal["cosine", "linear", "constant", "inverse_sqrt"] = "cosine"
+    kind: Literal["cosine", "linear", "constant", "inverse_sqrt", "one_cycle"] = "cosine"
     warmup: float = Field(0.03, ge=0, description="below 1: share of the run; else optimiser steps")
 
 
@@ -104,6 +104,7 @@ class TrainSection(Strict):
     learning_rate: float = Field(1e-4, gt=0)
     weight_decay: float = Field(0.0, ge=0)
     betas: tuple[float, float] = (0.9, 0.999)
+    epsilon: float = Field(1e-8, gt=0, description="AdamW's")
     clip: float = Field(5.0, gt=0, description="largest gradient norm")
     schedule: ScheduleSection = ScheduleSection()
     precision: Literal["fp32", "bf16", "fp16"] = "bf16"
