@@ -17,7 +17,7 @@ from voxtune.families.family import Model
 from voxtune.families.moshi.assets import Assets
 from voxtune.families.moshi.config import LmConfig, Options
 from voxtune.families.moshi.depth import DepthTransformer
-from voxtune.families.moshi.temporal import TemporalTransformer, normalisation
+from voxtune.families.moshi.temporal import Cache, TemporalTransformer, normalisation
 from voxtune.parts.attention import Segments
 from voxtune.parts.cross_entropy import cross_entropy_sum, cross_entropy_sums
 from voxtune.parts.lora import weight_of
@@ -195,6 +195,17 @@ class Moshi(Model):
         return {name: steps for name, steps in streams.items() if steps}
 
     # Generation
+
+    def prefill(self, prompt: Tensor, cache: Cache) -> Tensor:
+        """The state behind equally long rows [batch, 1 + n_q, frames] that predicts each next frame, [batch, dim]."""
+        embedded = self.embed(prompt.transpose(0, 1).flatten(1)).unflatten(0, (len(prompt), -1))
+        normalised: Tensor = self.out_norm(self.transformer.prefill(embedded, cache)[:, -1])
+        return normalised
+
+    def advance(self, frame: Tensor, cache: Cache) -> Tensor:
+        """The state behind one more frame of each row, [batch, 1 + n_q] to [batch, dim]."""
+        normalised: Tensor = self.out_norm(self.transformer.step(self.embed(frame.T), cache))
+        return normalised
 
     def text_logits(self, hidden: Tensor) -> Tensor:
         """[positions, dim] to float32 [positions, text_card]."""
