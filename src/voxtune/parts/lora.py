@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from peft import LoraConfig, inject_adapter_in_model
@@ -29,9 +30,9 @@ class LoraSettings:
 
 
 def inject_lora(model: nn.Module, modules: Collection[str], settings: LoraSettings, seed: int = 0) -> None:
-    """Put adapters beside the named layers (`ADAPTABLE`). A starts random (from `seed`), B zero: outputs stay as they were.
+    """Put adapters beside the named layers (`ADAPTABLE`), and freeze every other parameter of the model.
 
-    Every other parameter of the model is frozen.
+    A starts random (from `seed`), B zero: outputs stay as they were.
     """
     config = LoraConfig(
         r=settings.r,
@@ -62,12 +63,10 @@ def lora_settings(model: nn.Module) -> LoraSettings | None:
 
 def weight_of(layer: nn.Module) -> Tensor:
     """The weight of a layer with what its adapters add, for who multiplies by it without calling the layer."""
-    if not isinstance(layer, LoraLayer):
-        weight: Tensor = layer.weight  # type: ignore[assignment]
-        return weight
-    weight = layer.get_base_layer().weight
-    for adapter in layer.active_adapters:
-        weight = weight + layer.get_delta_weight(adapter)
+    adapted: Any = layer
+    weight: Tensor = adapted.get_base_layer().weight if isinstance(layer, LoraLayer) else adapted.weight
+    for adapter in adapted.active_adapters if isinstance(layer, LoraLayer) else ():
+        weight = weight + adapted.get_delta_weight(adapter)
     return weight
 
 

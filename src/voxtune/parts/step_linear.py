@@ -36,7 +36,8 @@ class StepLinear(nn.Module):
         one_set_a_step = self.schedule == tuple(range(len(self.weight)))
         weight = self.weight if one_set_a_step else self.weight[self.steps]
         if states.dim() == 2:
-            return F.linear(states, weight.flatten(0, 1)).unflatten(-1, (-1, self.out_features)).transpose(0, 1)
+            by_step: Tensor = F.linear(states, weight.flatten(0, 1)).unflatten(-1, (-1, self.out_features))
+            return by_step.transpose(0, 1)
         return torch.bmm(states, weight.transpose(1, 2))
 
     def at(self, step: int, states: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -93,9 +95,7 @@ class DepthTransformer(nn.Module):
 
     def __init__(self, config: LmConfig) -> None:
         super().__init__()
-        self.layers: list[DepthLayer] | nn.ModuleList = nn.ModuleList(
-            [DepthLayer(config) for _ in range(config.depformer_num_layers)]
-        )
+        self.layers = nn.ModuleList([DepthLayer(config) for _ in range(config.depformer_num_layers)])
         self.activation_checkpointing = False
 
     def forward(self, states: Tensor) -> Tensor:
@@ -109,6 +109,6 @@ class DepthTransformer(nn.Module):
 
     def step(self, number: int, states: Tensor, before: list[list[tuple[Tensor, Tensor]]]) -> Tensor:
         """One step, [batch, dim]; `before`: an empty list a layer at the first step of a frame."""
-        for layer, own in zip(self.layers, before, strict=True):
+        for layer, own in zip(cast("list[DepthLayer]", self.layers), before, strict=True):
             states = layer.step(number, states, own)
         return states

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -18,13 +19,13 @@ FORMAT = 1
 class CodecEncoder:
     """An AudioEncoder: waveforms to codes, int16 [frames, codebooks]."""
 
-    stage = "mimi"
-    codes = True
+    stage: str = "mimi"
+    codes: bool = True
 
     def __init__(self, codec: Mimi, device: torch.device) -> None:
         self.rows_per_second = codec.frame_rate
         self.bytes_per_second = 2 * codec.codebooks * codec.frame_rate
-        self.front_end = Frames(codec.frame_size)
+        self.front_end: Callable[[Tensor], Tensor] = Frames(codec.frame_size)
         self.fingerprint = _fingerprint(codec)
         # Data workers read the codec that the layout holds; it stays where it is.
         self._codec = codec if device.type == "cpu" else copy.deepcopy(codec).to(device)

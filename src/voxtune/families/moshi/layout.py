@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import torch
@@ -52,13 +53,21 @@ class MoshiLayout(Layout):
         return []
 
     def warnings(self, sample: Sample, seconds: Sequence[float]) -> list[str]:
+        dialogue = _dialogue(sample)
+        if dialogue.encoded is not None:
+            return []
         found = []
         for speaker in self.options.speakers:
-            dialogue = _dialogue(sample)
-            if dialogue.encoded is None and (lost := self._text(dialogue, speaker, self._frames_in(seconds[0])).lost):
+            text = self._text(dialogue, speaker, self._frames_in(seconds[0]))
+            if text.lost:
                 found.append(
-                    f"{lost} text tokens of speaker {speaker} find no frame and are not learned: words behind the end "
-                    "of the audio, or too many in too short a time"
+                    f"{text.lost} text tokens of speaker {speaker} find no frame and are not learned: words behind the "
+                    "end of the audio, or too many in too short a time"
+                )
+            if text.unknown:
+                found.append(
+                    f"{text.unknown} text tokens of speaker {speaker} are unknown to the tokenizer: other characters "
+                    "than it was made for"
                 )
         return found
 
@@ -116,7 +125,7 @@ class MoshiLayout(Layout):
         encoded = iter(self.assets.codec.encode(waveforms) if waveforms else [])
         return [next(encoded) if isinstance(item, Tensor) else item.features.T.long() for item in audio]
 
-    def _text(self, dialogue: Dialogue, speaker: str, frames: int) -> FrameText:
+    def _text(self, dialogue: Dialogue, speaker: Literal["A", "B"], frames: int) -> FrameText:
         """A speaker's text on the frames of the whole dialogue."""
         assets, rate = self.assets, self.assets.codec.frame_rate
         own = [word for word in dialogue.words if word.speaker == speaker]
@@ -141,7 +150,11 @@ class MoshiLayout(Layout):
             )
             for start, end in spans
         ]
-        return FrameText(torch.cat([part.ids for part in parts]), sum(part.lost for part in parts))
+        return FrameText(
+            torch.cat([part.ids for part in parts]),
+            sum(part.lost for part in parts),
+            sum(part.unknown for part in parts),
+        )
 
     def _frames_in(self, seconds: float) -> int:
         """Frames of a recording; of samples that are brought to the codec's rate there are ceil(seconds * rate)."""
@@ -189,3 +202,7 @@ def _dialogue(sample: Sample) -> Dialogue:
     if sample.dialogue is None:
         raise ValueError(f"{sample.key} has turns; `problems` refuses it")
     return sample.dialogue
+
+
+def _with_dialogue(sample: Sample, dialogue: Dialogue) -> Sample:
+    return sample.model_copy(update={"dialogue": dialogue})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -134,7 +136,7 @@ class TemporalTransformer(nn.Module):
     def __init__(self, config: LmConfig) -> None:
         super().__init__()
         self.width, self.max_period = config.dim // config.num_heads, config.max_period
-        self.layers: list[Layer] | nn.ModuleList = nn.ModuleList([Layer(config) for _ in range(config.num_layers)])
+        self.layers = nn.ModuleList([Layer(config) for _ in range(config.num_layers)])
         self.activation_checkpointing = False
 
     def forward(self, states: Tensor, segments: Segments) -> Tensor:
@@ -152,7 +154,7 @@ class TemporalTransformer(nn.Module):
         batch, frames = states.shape[:2]
         segments = Segments([frames] * batch, states.device)
         packed, turn = states.flatten(0, 1), self._turn(segments.position)
-        for number, layer in enumerate(self.layers):
+        for number, layer in enumerate(cast("list[Layer]", self.layers)):
             packed = layer.prefill(packed, turn, segments, cache, number)
         cache.frames += frames
         return packed.unflatten(0, (batch, frames))
@@ -160,7 +162,7 @@ class TemporalTransformer(nn.Module):
     def step(self, states: Tensor, cache: Cache) -> Tensor:
         """One more frame of each dialogue, [batch, dim]."""
         turn = self._turn(torch.tensor(cache.frames, device=states.device))
-        for number, layer in enumerate(self.layers):
+        for number, layer in enumerate(cast("list[Layer]", self.layers)):
             states = layer.step(states, turn, cache, number)
         cache.frames += 1
         return states
