@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.dialogues import write_dialogue_recipe, write_dialogues
 from tests.helpers.speech import write_corpus, write_recipe
 from voxtune.training.checkpoints import Checkpoints
 from voxtune.training.monitor import read_log
@@ -86,3 +87,29 @@ def test_a_polite_signal_writes_a_checkpoint_and_exits(
     assert stop_at(recipe, tmp_path / "run", 2, number) == 0
     [step] = Checkpoints(tmp_path / "run", 3).steps()
     assert step == max(losses(tmp_path / "run"))
+
+
+def dialogue_recipe_for(folder: Path) -> Path:
+    write_dialogues(folder / "train", 6)
+    write_dialogues(folder / "validation", 2, seed=1)
+    return write_dialogue_recipe(
+        folder,
+        tune={"method": "lora", "parts": ["text_embedding"], "lora": {"r": 2, "dropout": 0.2}},
+        train={
+            "output": str(folder / "run"), "tokens_per_step": 160, "tokens_per_batch": 80, "epochs": 3,
+            "precision": "fp32", "checkpoint_every": 3, "evaluate_every": 5, "learning_rate": 3e-3, "trackers": [],
+        },
+    )  # fmt: skip
+
+
+def test_dialogues_resumed_after_kill_9_equal_uninterrupted(tmp_path: Path) -> None:
+    whole = dialogue_recipe_for(tmp_path / "whole")
+    assert start(whole).wait(120) == 0
+    expected = losses(tmp_path / "whole" / "run")
+    killed = dialogue_recipe_for(tmp_path / "killed")
+    run = tmp_path / "killed" / "run"
+    for step in (2, 7):
+        assert stop_at(killed, run, step, signal.SIGKILL) == -signal.SIGKILL
+    assert start(killed).wait(120) == 0
+    assert len(expected) >= 9
+    assert losses(run) == expected

@@ -44,6 +44,9 @@ def examples(case: Path, folder: Path, *, split: bool) -> list[Example]:
     views.sort(key=lambda view: preprocess["speakers"].index(view.dialogue.main) if view.dialogue else -1)
     made = [layout.example(view, []) for view in views]
     assert [example.frames for example in made] == [layout.size(view, []).frames for view in views]
+    for example, view in zip(made, views, strict=True):
+        if view.dialogue and view.dialogue.piece[0]:  # upstream does without the column before
+            example.tokens, example.labels = example.tokens[:, 1:], example.labels[:, 1:]
     return made
 
 

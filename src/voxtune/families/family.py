@@ -89,6 +89,11 @@ class Layout(ABC):
         """
 
 
+    def token_rows(self, sample: Sample, audio: Sequence[Tensor | AudioInput]) -> tuple[Tensor, Tensor]:
+        """Both speakers of a whole dialogue, text over codes, each [1 + codebooks, frames], as upstream stores them."""
+        raise VoxtuneError("this family's upstream has no files of tokens")
+
+
 class AudioEncoder(Protocol):
     """A frozen part of a model whose output is worth computing once.
 

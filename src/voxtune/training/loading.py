@@ -18,7 +18,7 @@ from voxtune.data.audio import load
 from voxtune.data.example import AudioInput, Batch, Example, muted, pack
 from voxtune.data.feature_cache import FeatureCache
 from voxtune.data.plan import Plan, packs
-from voxtune.data.sample import AudioPart
+from voxtune.data.sample import AudioPart, Sample
 from voxtune.errors import VoxtuneError
 from voxtune.families.family import Layout
 from voxtune.training.corpus import Corpus
@@ -56,8 +56,12 @@ class Packs(Dataset[Batch | VoxtuneError]):
         """One sample's example; its random numbers follow from (seed, epoch, sample)."""
         sample = self.corpus.samples[number]
         random = None if epoch is None else np.random.default_rng([self.seed, epoch, number])
-        example = self.layout.example(sample, [self._audio(part) for part in sample.audio], random)
+        example = self.layout.example(sample, self.heard(sample), random)
         return replace(example, seconds=self.corpus.sizes[number].seconds)
+
+    def heard(self, sample: Sample) -> list[Tensor | AudioInput]:
+        """The sample's recordings: what the cache holds of them, else their waveforms."""
+        return [self._audio(part) for part in sample.audio]
 
     def _audio(self, part: AudioPart) -> Tensor | AudioInput:
         cached = self.cache.get(part) if self.cache else None

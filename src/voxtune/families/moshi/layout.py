@@ -27,7 +27,8 @@ from voxtune.families.moshi.text import FrameText
 class MoshiLayout(Layout):
     """Frames of 1 + n_q streams.
 
-    jmoshi: a whole dialogue is one row, initial tokens before it, and long rows are split wherever that falls.
+    jmoshi: a whole dialogue is one row, initial tokens before it, and long rows are split wherever that falls; a later
+    piece begins with the last column of the one before it, so that every frame is learned (upstream loses one there).
     kyutai: a long dialogue is split first, and each piece is a row that begins anew.
     """
 
@@ -119,6 +120,16 @@ class MoshiLayout(Layout):
         text = self._text(dialogue, dialogue.main, main.shape[1]).ids
         return torch.cat([text[None], main, other])
 
+    def token_rows(self, sample: Sample, audio: Sequence[Tensor | AudioInput]) -> tuple[Tensor, Tensor]:
+        dialogue = _dialogue(sample)
+        if dialogue.encoded is not None:
+            return read_encoded(dialogue.encoded, self.assets.text.padding)
+        a, b = (
+            torch.cat([self._text(dialogue, speaker, codes.shape[1]).ids[None], codes])
+            for speaker, codes in zip(("A", "B"), self._codes(audio), strict=True)
+        )
+        return a, b
+
     def _codes(self, audio: Sequence[Tensor | AudioInput]) -> list[Tensor]:
         """Codes of both speakers, int64 [codebooks, frames]."""
         waveforms = [item for item in audio if isinstance(item, Tensor)]
@@ -176,10 +187,11 @@ class MoshiLayout(Layout):
     def _span(self, frames: int, piece: tuple[int, int]) -> tuple[int, int]:
         """Where a piece begins and ends: in columns of the row (jmoshi), or in frames (kyutai)."""
         number, count = piece
-        whole = frames + self.margin if self.options.convention == "jmoshi" else frames
-        size, longer = divmod(whole, count)
+        one_row = self.options.convention == "jmoshi"
+        size, longer = divmod(frames + self.margin if one_row else frames, count)
         start = number * size + min(number, longer)
-        return start, start + size + (number < longer)
+        context = 1 if one_row and number else 0
+        return start - context, start + size + (number < longer)
 
     def _check(self, dialogue: Dialogue, tokens: Tensor) -> None:
         assert dialogue.encoded is not None
