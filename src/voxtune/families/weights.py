@@ -68,7 +68,7 @@ def check_fit(expected: Mapping[str, torch.Size], tensors: Mapping[str, Tensor],
         for name, shape in expected.items()
         if name in tensors and tensors[name].shape != shape
     ]:
-        problems.append(f"{len(misshapen)} tensors have another shape than config.yaml says: {_some(misshapen)}")
+        problems.append(f"{len(misshapen)} tensors have another shape than the configuration says: {_some(misshapen)}")
     if problems:
         raise CheckpointError("\n".join(f"{path}: {problem}" for problem in problems))
     if broken := [name for name in expected if not _usable(tensors[name])]:

@@ -45,6 +45,9 @@ OURS = [(_pattern(ours), theirs) for theirs, ours in MODULES.items()]
 PROJECTION = re.compile(
     r"(?P<stack>transformer|depformer)(?P<layer>\.layers\.\d+\.self_attn)\.(?P<side>in|out)_proj[._]weight"
 )
+GATED_ROWS = ("linear_in.weight", "linear_in.lora_B.weight")
+GATED_COLUMNS = ("linear_out.weight", "linear_out.lora_A.weight")
+"""Tensors of gated layers with a row or column for each of their inner values."""
 PROJECTIONS = re.compile(r"(?P<module>.*\.self_attn)\.(?P<side>in|out)_projs\.(?P<set>\d+)\.weight")
 
 
@@ -85,24 +88,29 @@ def to_fine_tuning(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {renamed(name): tensor for name, tensor in published.items()}
 
 
-def to_ours(modules: Mapping[str, Tensor], config: LmConfig) -> dict[str, Tensor]:
-    """The names of moshi 0.2.x in ours, stacked; tensors of a stack that is not whole or not of one shape stay."""
+def to_ours(modules: Mapping[str, Tensor], config: LmConfig, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
+    """The names of moshi 0.2.x in ours, stacked; tensors of a stack that is not whole or not of one shape stay.
+
+    dtype: copy each into memory of its own, in this type, one after the other.
+    """
     ours: dict[str, Tensor] = {}
     stacks: dict[str, dict[int, str]] = defaultdict(dict)
     for name, tensor in modules.items():
-        place, number = _place(name)
+        our_name, number = place(name)
         if number is None:
-            ours[place] = tensor.flatten() if place.endswith(".alpha") else tensor
+            flat = tensor.flatten() if our_name.endswith(".alpha") else tensor
+            ours[our_name] = flat if dtype is None else flat.to(dtype, copy=True)
         else:
-            stacks[place][number] = name
-    for place, names in stacks.items():
+            stacks[our_name][number] = name
+    for our_name, names in stacks.items():
         parts = [modules[names[number]] for number in sorted(names)]
-        if ".gating." in place and place.endswith("linear_in.weight"):
+        if ".gating." in our_name and our_name.endswith(GATED_ROWS):
             parts = [_widened_in(part, max(config.depth_widths)) for part in parts]
-        elif ".gating." in place and place.endswith("linear_out.weight"):
+        elif ".gating." in our_name and our_name.endswith(GATED_COLUMNS):
             parts = [F.pad(part, (0, max(config.depth_widths) - part.shape[1])) for part in parts]
         if sorted(names) == list(range(len(names))) and len({part.shape for part in parts}) == 1:
-            ours[place] = torch.stack(parts)
+            stacked = torch.stack(parts)
+            ours[our_name] = stacked if dtype is None else stacked.to(dtype)
         else:
             ours |= {name: modules[name] for name in names.values()}
     return ours
@@ -128,13 +136,13 @@ def from_ours(state: Mapping[str, Tensor], config: LmConfig) -> dict[str, Tensor
     return modules
 
 
-def _place(name: str) -> tuple[str, int | None]:
-    """Our name of a tensor, and its number in the stack."""
+def place(name: str) -> tuple[str, int | None]:
+    """Our name of a tensor of moshi 0.2.x, and its number in the stack."""
     for pattern, ours in THEIRS:
         if found := pattern.fullmatch(name):
             fields = found.groupdict()
-            place = ours.format(layer=fields.get("layer", ""))
-            return f"{place}.{found['rest']}", int(fields["set"]) if "set" in fields else None
+            module = ours.format(layer=fields.get("layer", ""))
+            return f"{module}.{found['rest']}", int(fields["set"]) if "set" in fields else None
     return name, None
 
 
@@ -145,6 +153,6 @@ def _widened_in(weight: Tensor, rows: int) -> Tensor:
 
 def _narrowed(name: str, weight: Tensor, rows: int) -> Tensor:
     """A weight set of a gated layer without the zeros that filled it up."""
-    if name.endswith("linear_in.weight"):
+    if name.endswith(GATED_ROWS):
         return torch.cat([half[:rows] for half in weight.chunk(2)])
-    return weight[:, :rows] if name.endswith("linear_out.weight") else weight
+    return weight[:, :rows] if name.endswith(GATED_COLUMNS) else weight
