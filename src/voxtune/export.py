@@ -135,7 +135,7 @@ def _merge(model: Model) -> None:
 def _verify(
     folder: Path, loaded: LoadedRun, samples: Sequence[Sample], before: Sequence[Tensor], *, merged: bool
 ) -> Verification:
-    options = loaded.recipe.model.options
+    options = loaded.family.exported(loaded.recipe.model.options)
     model = loaded.family.load(str(folder), options, dtype=torch.float32)
     layout = loaded.family.layout(model, options, loaded.recipe.data.task)
     after = [_losses(model, layout, sample) for sample in samples]

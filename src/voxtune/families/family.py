@@ -226,6 +226,10 @@ class Family(ABC):
     def load(self, source: str, options: BaseModel, *, dtype: torch.dtype) -> Model:
         """Load an upstream folder, a hub id, or "tiny" (built in), on the CPU."""
 
+    def exported(self, options: BaseModel) -> BaseModel:
+        """A recipe's options as they are for what its run exported: without what loading changes in a source."""
+        return options
+
     @abstractmethod
     def layout(self, model: Model, options: BaseModel, task: str) -> Layout:
         """The token layout of a task."""

@@ -62,6 +62,10 @@ class MoshiFamily(Family):
 
         return load_folder(resolve(source, TINY, PATTERNS), cast(Options, options), dtype=dtype)
 
+    def exported(self, options: BaseModel) -> BaseModel:
+        changes = {"extend_for_user_stream": False, "new_text_embeddings": False, "tokenizer": None, "codec": None}
+        return options.model_copy(update=changes)
+
     def layout(self, model: Model, options: BaseModel, task: str) -> Layout:
         from voxtune.families.moshi.layout import MoshiLayout
 
