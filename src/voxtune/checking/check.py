@@ -9,6 +9,7 @@ import torch
 from rich.console import Console
 
 from voxtune.checking.corpus_rules import Known, corpus_rules
+from voxtune.checking.dialogue_rules import tokens_of, wordless_speakers
 from voxtune.checking.recordings import Identity, Recording, identity, read_recordings
 from voxtune.checking.report import Finding, Measurement, Report, View, sorted_findings
 from voxtune.checking.rules import sample_rules
@@ -44,17 +45,19 @@ def check(
         measurements[split] = []
         for sample in samples:
             own = [recordings[identity(part)] for part in sample.audio]
-            about = [Finding.of(split, sample, *rule) for rule in sample_rules(sample, own, layout)]
+            tokens = tokens_of(sample, quick=quick)
+            about = [Finding.of(split, sample, *rule) for rule in sample_rules(sample, own, tokens, layout)]
             findings += about
             readable = [recording for recording in own if isinstance(recording, Recording)]
-            if len(readable) < len(own):
+            if len(readable) < len(own) or isinstance(tokens, DataError):
                 measurements[split].append(None)
                 continue
             seconds = tuple(recording.seconds for recording in readable)
             sound = not any(finding.severity == "error" for finding in about)
             duration = sample.duration(seconds)
             measurements[split].append(Measurement(duration, _views(sample, seconds, layout) if sound else ()))
-            known.append(Known(split, sample, tuple(recording.content for recording in readable), duration))
+            contents = (tokens.content,) if tokens else tuple(recording.content for recording in readable)
+            known.append(Known(split, sample, contents, duration, wordless_speakers(sample, tokens)))
     findings += corpus_rules(sources, known)
     return Report(
         errors=sorted_findings(findings, "error"),

@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 
 from voxtune.checking.report import Finding
-from voxtune.data.sample import Sample
+from voxtune.data.sample import SPEAKERS, Sample
 
 FEWEST_FOR_OUTLIERS = 20
 OUTLIER_DEVIATIONS = 6.0
@@ -25,12 +25,14 @@ SHORTEST_FOR_FEWEST = 3.0
 
 @dataclass(frozen=True)
 class Known:
-    """A readable sample: its split, the digests of its recordings and the seconds of audio in it."""
+    """A readable sample: its split, the digests of its recordings or tokens, the seconds of audio in it, and which
+    speakers of a dialogue have no words."""
 
     split: str
     sample: Sample
     contents: tuple[str, ...]
     seconds: float
+    wordless: tuple[str, ...] = ()
 
 
 def corpus_rules(samples: Mapping[str, Sequence[Sample]], known: Sequence[Known]) -> Iterator[Finding]:
@@ -40,6 +42,7 @@ def corpus_rules(samples: Mapping[str, Sequence[Sample]], known: Sequence[Known]
         own = [entry for entry in known if entry.split == split]
         yield from _repeated_audio(own)
         yield from _misfits(own)
+        yield from _wordless(own)
     yield from _leaks(known)
 
 
@@ -60,16 +63,22 @@ def _repeated_audio(known: Sequence[Known]) -> Iterator[Finding]:
         if not entry.contents:
             continue
         asked = tuple(turn.text for turn in entry.sample.turns if turn.role != "assistant")
-        other = first.setdefault((entry.contents, asked, entry.sample.task, entry.sample.language), entry)
+        dialogue = entry.sample.dialogue
+        view = (dialogue.main, dialogue.piece) if dialogue else None
+        other = first.setdefault((entry.contents, asked, view, entry.sample.task, entry.sample.language), entry)
         if other is entry:
             continue
-        same = entry.sample.answer == other.sample.answer
+        same = _said(entry.sample) == _said(other.sample)
         message = (
             f"the same audio and text as {other.sample.origin}; it counts twice"
             if same
             else f"the same audio as {other.sample.origin} with another text; one of them is wrong"
         )
         yield Finding.of(entry.split, entry.sample, "audio" if same else "text", message, "warning")
+
+
+def _said(sample: Sample) -> object:
+    return sample.dialogue.words if sample.dialogue else sample.answer
 
 
 def _leaks(known: Sequence[Known]) -> Iterator[Finding]:
@@ -85,7 +94,7 @@ def _leaks(known: Sequence[Known]) -> Iterator[Finding]:
 
 def _misfits(known: Sequence[Known]) -> Iterator[Finding]:
     spoken = [entry for entry in known if _answers_its_audio(entry)]
-    rates = np.array([_letters(entry.sample.answer) / entry.seconds for entry in spoken])
+    rates = np.array([letters(entry.sample.answer) / entry.seconds for entry in spoken])
     outliers = _outliers(rates)
     for entry, rate, is_outlier in zip(spoken, rates.tolist(), outliers, strict=True):
         what = f"{rate:.1f} letters a second in {entry.seconds:.1f} s"
@@ -105,7 +114,7 @@ def _answers_its_audio(entry: Known) -> bool:
     return entry.seconds > 0 and len(answers) == 1 and len(entry.contents) == 1 and bool(entry.sample.answer.strip())
 
 
-def _letters(text: str) -> int:
+def letters(text: str) -> int:
     """Letters and digits; an ideogram or a syllable sign takes about as long as three letters."""
     return sum(map(_weight, text))
 
@@ -125,3 +134,14 @@ def _outliers(rates: np.ndarray) -> list[bool]:
     deviation = 1.4826 * float(np.median(distance))
     limit = max(OUTLIER_DEVIATIONS * deviation, math.log(OUTLIER_FACTOR))
     return [bool(far) for far in distance > limit]
+
+
+def _wordless(known: Sequence[Known]) -> Iterator[Finding]:
+    """Dialogues in which a speaker has no words: the one that a model plays, or one who has words in others."""
+    dialogues = [(entry, entry.sample.dialogue) for entry in known if entry.sample.dialogue]
+    for speaker in SPEAKERS:
+        has_words_somewhere = any(speaker not in entry.wordless for entry, _ in dialogues)
+        for entry, dialogue in dialogues:
+            if speaker in entry.wordless and (has_words_somewhere or dialogue.main == speaker):
+                message = f"{speaker} has no words; is the list complete?"
+                yield Finding.of(entry.split, entry.sample, "words", message, "warning")

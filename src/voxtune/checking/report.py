@@ -14,6 +14,8 @@ from voxtune.data.sample import Sample
 from voxtune.families.family import Size
 
 Severity = Literal["error", "warning"]
+Rule = tuple[str, str, Severity]
+"""Field, message, severity."""
 
 
 class Finding(BaseModel, frozen=True):

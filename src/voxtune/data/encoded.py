@@ -19,8 +19,8 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from voxtune.data.npz import npz_array
-from voxtune.data.parquet_rows import SPEAKERS, row_tokens
-from voxtune.data.sample import Encoded
+from voxtune.data.parquet_rows import row_tokens
+from voxtune.data.sample import SPEAKERS, Encoded
 from voxtune.errors import DataError
 from voxtune.files import atomic_write
 

@@ -25,7 +25,6 @@ from voxtune.files import atomic_write
 
 logger = logging.getLogger(__name__)
 
-SPEAKERS = ("A", "B")
 STREAMS = pa.list_(pa.list_(pa.int32()))
 SCHEMA = pa.schema([("dialogue_id", pa.large_string()), ("A", STREAMS), ("B", STREAMS)])
 ROWS_AT_ONCE = 256

@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 NO_NUL = r"^[^\x00]+$"
 """What a file name can be."""
+SPEAKERS: tuple[Literal["A"], Literal["B"]] = ("A", "B")
+"""Of a dialogue: left and right in a stereo file."""
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from voxtune.data.encoded import FRAMES_PER_SECOND, write_encoded_parquet
 from voxtune.data.formats.format import Format, TokenCounter
 from voxtune.data.formats.lines import Problems
 from voxtune.data.formats.tokens import check_encoded, encoded_rows
-from voxtune.data.parquet_rows import SCHEMA, SPEAKERS, open_rows, row_lengths, unused_columns
-from voxtune.data.sample import Dialogue, Encoded, Sample
+from voxtune.data.parquet_rows import SCHEMA, open_rows, row_lengths, unused_columns
+from voxtune.data.sample import SPEAKERS, Dialogue, Encoded, Sample
 
 
 class MoshiParquet(Format):
