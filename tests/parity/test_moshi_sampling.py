@@ -35,9 +35,7 @@ def test_sampling(folder: Path, number: int, setting: dict[str, Any]) -> None:
         tokens, weights = weighted(logits, sampling)
         if tokens is None:
             tokens = torch.arange(count).expand(len(logits), -1)
-        torch.testing.assert_close(
-            weights, recorded[f"weights_{number}"].flatten(0, -2), atol=1e-6, rtol=0
-        )
+        torch.testing.assert_close(weights, recorded[f"weights_{number}"].flatten(0, -2), atol=1e-6, rtol=0)
         drawable = weights > 0  # the order among tokens that cannot be drawn does not matter
         assert torch.equal(tokens[drawable], recorded[f"candidates_{number}"].flatten(0, -2)[drawable])
     assert torch.equal(sample(logits, sampling, noise), recorded[f"token_{number}"].flatten())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import cast
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -38,12 +37,16 @@ class DepthAttention(nn.Module):
         result: Tensor = self.out_proj(attended.permute(2, 0, 1, 3).flatten(-2))
         return result
 
-    def step(self, number: int, states: Tensor, before: list[tuple[Tensor, Tensor]]) -> Tensor:
-        """One step, [batch, dim]; `before`: keys and values of the steps before it, to which its own are added."""
+    def step(self, number: int, states: Tensor, memory: Tensor) -> Tensor:
+        """One step, [batch, dim]; `memory`: keys and values [2, batch, heads, steps, width] of the steps before it, to
+        which its own are added."""
         query, key, value = self._split(self.in_proj.at(number, states))
-        before.append((key, value))
-        keys, values = (torch.stack(parts, 2) for parts in zip(*before, strict=True))
-        attended = F.scaled_dot_product_attention(query[:, :, None], keys, values, enable_gqa=self.repeat > 1)
+        keys, values = memory.unbind()
+        keys[:, :, number], values[:, :, number] = key, value
+        seen = slice(number + 1)
+        attended = F.scaled_dot_product_attention(
+            query[:, :, None], keys[:, :, seen], values[:, :, seen], enable_gqa=self.repeat > 1
+        )
         result: Tensor = self.out_proj.at(number, attended[:, :, 0].flatten(-2))
         return result
 
@@ -84,9 +87,9 @@ class DepthLayer(nn.Module):
         result: Tensor = states + self.gating(self.norm2(states))
         return result
 
-    def step(self, number: int, states: Tensor, before: list[tuple[Tensor, Tensor]]) -> Tensor:
+    def step(self, number: int, states: Tensor, memory: Tensor) -> Tensor:
         """One step, [batch, dim]."""
-        states = states + self.self_attn.step(number, self.norm1(states), before)
+        states = states + self.self_attn.step(number, self.norm1(states), memory)
         return states + self.gating.step(number, self.norm2(states))
 
 
@@ -107,8 +110,15 @@ class DepthTransformer(nn.Module):
                 states = layer(states)
         return states
 
-    def step(self, number: int, states: Tensor, before: list[list[tuple[Tensor, Tensor]]]) -> Tensor:
-        """One step, [batch, dim]; `before`: an empty list a layer at the first step of a frame."""
-        for layer, own in zip(cast("list[DepthLayer]", self.layers), before, strict=True):
+    def memory(self, states: Tensor, steps: int) -> Tensor:
+        """Room for the keys and values of a frame's steps, for a batch of states [batch, ...] of any width."""
+        layers = cast("list[DepthLayer]", self.layers)
+        attention = layers[0].self_attn
+        heads = attention.heads // attention.repeat
+        return states.new_empty(len(layers), 2, len(states), heads, steps, attention.width)
+
+    def step(self, number: int, states: Tensor, memory: Tensor) -> Tensor:
+        """One step, [batch, dim]; `memory`: made for the frame, filled by its steps in their order."""
+        for layer, own in zip(cast("list[DepthLayer]", self.layers), memory, strict=True):
             states = layer.step(number, states, own)
         return states

@@ -62,13 +62,13 @@ def next_frame(
             (sampling.codes, model.config.card),
         )
     )
-    before: list[list[tuple[Tensor, Tensor]]] = [[] for _ in model.depformer.layers]
+    memory = model.depformer.memory(state, steps)
     tokens: list[Tensor] = []
     for step, own in enumerate(noise.draw(text + steps * codes).split([text] + [codes] * steps, 1)):
         if step == 0:
             token = sample(model.text_logits(state), sampling.text, own)
         else:
-            token = sample(model.code_logits(step - 1, state, tokens[-1], before), sampling.codes, own)
+            token = sample(model.code_logits(step - 1, state, tokens[-1], memory), sampling.codes, own)
         if known is not None:
             token = torch.where(known[:, step] == UNKNOWN, token, known[:, step])
         tokens.append(token)

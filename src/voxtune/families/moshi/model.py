@@ -212,13 +212,11 @@ class Moshi(Model):
         logits: Tensor = self.text_linear(hidden)
         return logits.float()
 
-    def code_logits(
-        self, step: int, hidden: Tensor, token: Tensor, before: list[list[tuple[Tensor, Tensor]]]
-    ) -> Tensor:
+    def code_logits(self, step: int, hidden: Tensor, token: Tensor, memory: Tensor) -> Tensor:
         """Logits of one code of a frame, float32 [batch, card].
 
-        hidden: [batch, dim]; token: [batch], the text at step 0, else the code of the step before; before: an empty
-        list a layer of the depth transformer at step 0, which the steps of the frame fill.
+        hidden: [batch, dim]; token: [batch], the text at step 0, else the code of the step before; memory: the depth
+        transformer's for this frame.
         """
         if step:
             table = self.depformer_emb.weight[step - 1]
@@ -229,7 +227,7 @@ class Moshi(Model):
             embedded = self.depformer_text_emb(token)
             if self.depformer_text_low_rank is not None:
                 embedded = self.depformer_text_low_rank(embedded)
-        state = self.depformer.step(step, self.depformer_in.at(step, hidden) + embedded, before)
+        state = self.depformer.step(step, self.depformer_in.at(step, hidden) + embedded, memory)
         if self.depformer_norms is not None:
             state = self.depformer_norms[step](state)
         logits: Tensor = self.linears.at(step, state)

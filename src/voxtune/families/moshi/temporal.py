@@ -39,11 +39,16 @@ class Cache:
         window = self.states.shape[3]
         new = key.shape[1]
         first = max(self.frames, self.frames + new - window)
-        slots = torch.arange(first, self.frames + new, device=key.device) % window
-        self.states[layer, 0].index_copy_(1, slots, key[:, -window:])
-        self.states[layer, 1].index_copy_(1, slots, value[:, -window:])
+        keys, values = self.states[layer].unbind()
+        if new == 1:
+            slot = first % window
+            keys[:, slot], values[:, slot] = key[:, 0], value[:, 0]
+        else:
+            slots = torch.arange(first, self.frames + new, device=key.device) % window
+            keys.index_copy_(1, slots, key[:, -window:])
+            values.index_copy_(1, slots, value[:, -window:])
         seen = min(self.frames + new, window)
-        return self.states[layer, 0, :, :seen], self.states[layer, 1, :, :seen]
+        return keys[:, :seen], values[:, :seen]
 
 
 class Attention(nn.Module):
@@ -59,9 +64,10 @@ class Attention(nn.Module):
 
     def project(self, states: Tensor, turn: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values [..., heads, width], turned by their positions."""
-        sizes = [self.heads, self.heads // self.repeat, self.heads // self.repeat]
-        query, key, value = self.in_proj(states).unflatten(-1, (-1, self.width)).split(sizes, -2)
-        return rotate(query, turn), rotate(key, turn), value
+        heads = [self.heads, self.heads // self.repeat]
+        turned, value = self.in_proj(states).unflatten(-1, (-1, self.width)).split([sum(heads), heads[1]], -2)
+        query, key = rotate(turned, turn).split(heads, -2)
+        return query, key, value
 
     def forward(self, states: Tensor, turn: Tensor, segments: Segments) -> Tensor:
         """Packed frames [frames, dim]."""
@@ -157,11 +163,12 @@ class TemporalTransformer(nn.Module):
         for number, layer in enumerate(cast("list[Layer]", self.layers)):
             packed = layer.prefill(packed, turn, segments, cache, number)
         cache.frames += frames
-        return packed.unflatten(0, (batch, frames))
+        result: Tensor = packed.unflatten(0, (batch, frames))
+        return result
 
     def step(self, states: Tensor, cache: Cache) -> Tensor:
         """One more frame of each dialogue, [batch, dim]."""
-        turn = self._turn(torch.tensor(cache.frames, device=states.device))
+        turn = self._turn(torch.full((), cache.frames, device=states.device))  # does not wait for the device
         for number, layer in enumerate(cast("list[Layer]", self.layers)):
             states = layer.step(states, turn, cache, number)
         cache.frames += 1
