@@ -140,7 +140,7 @@ WORDS: dict[str, tuple[list[tuple[str, str, float, float]], str, str]] = {
         "1 of 1 words of A (the first: 'x' at 1.00 s) end before they begin; correct their times",
     ),
     "after the end": (
-        [("A", "x", 1, 2), ("B", "y", 3.1, 3.4), ("B", "z", 2.0, 2.2)],
+        [("A", "x", 1, 2), ("B", "z", 2.0, 2.2), ("B", "y", 3.1, 3.4)],
         "error",
         "1 of 2 words of B (the first: 'y' at 3.10 s) begin after the end of the recording at 3.00 s; do words and "
         "recording belong together?",
