@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from voxtune.families.family import DialogueSettings
 from voxtune.families.moshi.model import Moshi
 from voxtune.families.moshi.temporal import Cache
 from voxtune.parts.sampling import Noise, Sampling, sample
@@ -21,6 +22,14 @@ class FrameSampling:
 
     text: Sampling
     codes: Sampling
+
+
+def frame_sampling(settings: DialogueSettings) -> FrameSampling:
+    """The text and the codes each in their own way."""
+    return FrameSampling(
+        text=Sampling(settings.text_temperature, settings.text_top_k),
+        codes=Sampling(settings.temperature, settings.top_k),
+    )
 
 
 @torch.inference_mode()
