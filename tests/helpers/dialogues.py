@@ -1,63 +1,65 @@
-"""Small made-up dialogues: two voices of tones that take turns, with the times of their words."""
+"""Small dialogues made on the spot: stereo recordings, lists of words, token files."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
-import yaml
+from numpy.typing import ArrayLike, NDArray
 
-WORDS = ["taxi", "station", "street", "please", "thank", "you", "left", "where", "to", "now"]
-SAMPLE_RATE = 24000
+from tests.helpers.recordings import record, tone
+
+WORDS: list[dict[str, Any]] = [
+    {"speaker": "A", "word": "hello", "start": 0.2, "end": 0.6},
+    {"speaker": "B", "word": "hi", "start": 0.9, "end": 1.2},
+    {"speaker": "A", "word": "fine", "start": 1.5, "end": 1.9},
+]
 
 
-def write_dialogues(folder: Path, count: int, *, seed: int = 0, rate: int = SAMPLE_RATE, seconds: float = 3.0) -> Path:
-    """Write `count` dialogues of about so many seconds, stereo NAME.wav and NAME.json; returns the folder."""
-    random = np.random.default_rng(seed)
-    folder.mkdir(parents=True)
-    for number in range(count):
-        length = int(random.uniform(0.6, 1.4) * seconds * rate)
-        channels = 0.01 * random.standard_normal((length, 2))
-        words, start, speaker = [], 0.1, int(random.integers(2))
-        while start + 0.5 < length / rate:
-            for word in random.choice(WORDS, random.integers(1, 3)):
-                span = random.uniform(0.15, 0.4)
-                stretch = slice(int(start * rate), min(length, int((start + span) * rate)))
-                pitch = (120 if speaker == 0 else 210) + 10 * WORDS.index(str(word))
-                times = np.arange(stretch.stop - stretch.start) / rate
-                channels[stretch, speaker] += 0.3 * np.sin(2 * np.pi * pitch * times)
-                end = min(start + span, length / rate)
-                words.append({"speaker": "AB"[speaker], "word": str(word), "start": start, "end": end})
-                start = end
-                if start + 0.5 >= length / rate:
-                    break
-            start, speaker = start + random.uniform(0.05, 0.3), 1 - speaker
-        soundfile.write(folder / f"d{number:03d}.wav", channels, rate)
-        (folder / f"d{number:03d}.json").write_text(json.dumps(words))
+def record_stereo(path: Path, seconds: float = 2.0, rate: int = 8000, seed: int = 0) -> Path:
+    """A tone for each speaker, left A and right B."""
+    channels = [tone(seconds, rate, hertz, seed=2 * seed + side) for side, hertz in enumerate((440, 300))]
+    return record(path, np.stack(channels, 1), rate)
+
+
+def folder_of_dialogues(folder: Path, names: Sequence[str], words: Any = WORDS) -> Path:
+    """NAME.wav and NAME.json side by side."""
+    for number, name in enumerate(names):
+        record_stereo(folder / f"{name}.wav", seed=number)
+        (folder / f"{name}.json").write_text(json.dumps(words), encoding="utf-8")
     return folder
 
 
-def write_dialogue_recipe(folder: Path, **changes: Any) -> Path:
-    """Write a recipe for `folder`/train and `folder`/validation that trains in seconds; `changes` are sections with
-    keys to replace."""
-    raw: dict[str, Any] = {
-        "model": {"family": "moshi", "source": "tiny", "speakers": ["A", "B"], "max_frames": 40},
-        "data": {
-            "train": str(folder / "train"), "task": "dialogue", "workers": 0, "feature_cache": str(folder / "cache"),
-        },
-        "tune": {"method": "full", "parts": ["temporal", "depth"]},
-        "train": {
-            "output": str(folder / "run"), "tokens_per_step": 240, "tokens_per_batch": 120, "epochs": 2,
-            "learning_rate": 1e-3, "precision": "fp32", "trackers": [],
-        },
-    }  # fmt: skip
-    if (folder / "validation").exists():
-        raw["data"]["validation"] = str(folder / "validation")
-    for section, keys in changes.items():
-        raw[section] = {**raw.get(section, {}), **keys}
-    path = folder / "recipe.yaml"
-    path.write_text(yaml.safe_dump(raw))
-    return path
+def codes(frames: int = 12, codebooks: int = 8, seed: int = 0) -> NDArray[np.int64]:
+    """Codes [codebooks, frames]."""
+    return np.random.default_rng(seed).integers(0, 2048, (codebooks, frames))
+
+
+def text(frames: int = 12, seed: int = 0) -> NDArray[np.int64]:
+    """Text tokens [frames] without padding."""
+    return np.random.default_rng(seed).integers(4, 32000, frames)
+
+
+def token_folders(
+    folder: Path, dialogues: Mapping[str, tuple[Mapping[str, ArrayLike], Mapping[str, ArrayLike]]]
+) -> list[Path]:
+    """Codes and text of dialogues as nu-dialogue's tools leave them; the two folders."""
+    folders = [folder / "tokenized_audio", folder / "tokenized_text"]
+    for target, which in zip(folders, (0, 1), strict=True):
+        target.mkdir(parents=True, exist_ok=True)
+        for name, both in dialogues.items():
+            np.savez_compressed(
+                target / f"{name}.npz", **{key: np.asarray(array) for key, array in both[which].items()}
+            )
+    return folders
+
+
+def good_tokens(seed: int = 0, frames: int = 12) -> tuple[dict[str, ArrayLike], dict[str, ArrayLike]]:
+    """Codes and text of one dialogue."""
+    return (
+        {"A": codes(frames, seed=4 * seed), "B": codes(frames, seed=4 * seed + 1)},
+        {"A": text(frames, seed=4 * seed + 2), "B": text(frames, seed=4 * seed + 3)},
+    )
