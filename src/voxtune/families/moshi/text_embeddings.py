@@ -53,7 +53,7 @@ def distribution(rows: Tensor) -> tuple[Tensor, Tensor]:
     rows = rows.double()
     mean = rows.mean(0)
     factor = torch.linalg.qr(rows - mean, mode="r").R
-    return mean, factor * math.sqrt(SPREAD / (len(rows) - 1))
+    return mean, factor * math.sqrt(SPREAD / len(rows))
 
 
 def _rows_like(old: Tensor, count: int, kept: Mapping[int, int], seed: int) -> Tensor:

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from voxtune.errors import CheckpointError
 from voxtune.families.moshi.assets import Assets
-from voxtune.families.moshi.checkpoint import LORA, USER_STREAM, WEIGHTS
 from voxtune.families.moshi.config import LmConfig
 from voxtune.families.moshi.folder_config import (
     CONFIG,
@@ -26,6 +25,7 @@ from voxtune.families.moshi.folder_config import (
 )
 from voxtune.families.moshi.lora_names import MATRIX, idle_adapters, plain_name
 from voxtune.families.moshi.model import Moshi
+from voxtune.families.moshi.stored import LORA, USER_STREAM, WEIGHTS
 from voxtune.families.moshi.tensor_names import from_ours, to_fine_tuning, to_published
 from voxtune.families.moshi.user_stream import split, without_user_stream
 from voxtune.families.weights import lossless
