@@ -57,8 +57,11 @@ class MoshiNpz(Format):
 
 
 def _holds(folder: Path) -> list[str]:
-    """Whose files a folder has, by the shape of the first one that can be read."""
-    for file in files_of(folder, ENDINGS).values():
+    """Whose files a folder has, by its name, or the shape in the first file that can be read."""
+    files = list(files_of(folder, ENDINGS).values())
+    if files and folder.name in FOLDERS:
+        return [folder.name]
+    for file in files:
         try:
             return [AUDIO_FOLDER if len(npz_shape(file, "A")) == 2 else TEXT_FOLDER]
         except DataError:
