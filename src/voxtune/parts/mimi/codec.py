@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from voxtune.errors import VoxtuneError
 from voxtune.parts.mimi.config import MimiConfig
-from voxtune.parts.mimi.convolution import CausalConv, CausalTransposedConv
+from voxtune.parts.mimi.convolution import CausalConv, Upsampling
 from voxtune.parts.mimi.memory import Memory
 from voxtune.parts.mimi.quantizer import SplitQuantizer
 from voxtune.parts.mimi.seanet import SeanetDecoder, SeanetEncoder
 from voxtune.parts.mimi.transformer import WindowedTransformer
+
+FRAMES_AT_ONCE = {"cpu": 64, "cuda": 4096}
+"""Frames of all signals of a batch that go through the network together: few enough for a processor's cache."""
 
 
 class Mimi(nn.Module):
@@ -38,9 +41,8 @@ class Mimi(nn.Module):
         self.decoder = SeanetDecoder(config.seanet)
         if stride > 1:
             down = CausalConv(width, width, 2 * stride, stride=stride, bias=False, replicate=True)
-            up = CausalTransposedConv(width, width, stride, groups=width, bias=False)
             self.downsample = nn.ModuleDict({"conv": down})
-            self.upsample = nn.ModuleDict({"convtr": up})
+            self.upsample = nn.ModuleDict({"convtr": Upsampling(width, stride)})
 
     @property
     def sample_rate(self) -> int:
@@ -57,23 +59,59 @@ class Mimi(nn.Module):
         """Samples a frame."""
         return self.config.frame_size
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie; waveforms and codes are brought there."""
+        return self.quantizer.rvq_first.input_proj.weight.device
+
     def encode_latent(self, waveform: Tensor, memory: Memory | None = None) -> Tensor:
         """waveform float32 [batch, 1, frames * frame_size] -> latent before quantisation [batch, dimension, frames]."""
-        x = self.encoder_transformer(self.encoder(waveform, memory), memory)
-        return self.downsample["conv"](x, memory) if self.config.stride > 1 else x  # type: ignore[no-any-return]
+        memory = memory or Memory()
+        x = self.encoder_transformer(self.encoder(waveform.transpose(1, 2), memory), memory)
+        if self.config.stride > 1:
+            x = self.downsample["conv"](x, memory)
+        return x.transpose(1, 2)  # type: ignore[no-any-return]
 
     def decode_latent(self, latent: Tensor, memory: Memory | None = None) -> Tensor:
         """quantised latent [batch, dimension, frames] -> waveform [batch, 1, frames * frame_size]."""
-        x = self.upsample["convtr"](latent, memory) if self.config.stride > 1 else latent
-        return self.decoder(self.decoder_transformer(x, memory), memory)  # type: ignore[no-any-return]
+        memory = memory or Memory()
+        x = latent.transpose(1, 2)
+        if self.config.stride > 1:
+            x = self.upsample["convtr"](x, memory)
+        return self.decoder(self.decoder_transformer(x, memory), memory).transpose(1, 2)  # type: ignore[no-any-return]
 
+    @torch.no_grad()
     def encode(self, waveforms: Sequence[Tensor]) -> list[Tensor]:
-        """Float32 waveforms [samples] -> int64 codes [codebooks, ceil(samples / frame_size)] of each."""
-        return [self.encoder_stream(1).step(self._whole_frames(waveform)[None])[0] for waveform in waveforms]
+        """Float32 waveforms [samples] -> int64 codes [codebooks, ceil(samples / frame_size)] of each.
 
+        Waveforms of like length go together; the end is filled up with zeros. Each gets the codes that it gets alone.
+        """
+        for number, waveform in enumerate(waveforms):
+            if waveform.dim() != 1 or len(waveform) == 0:
+                raise VoxtuneError(f"Waveform {number} to encode has the shape {list(waveform.shape)}, not [samples]")
+        memory = Memory()
+        codes: dict[int, Tensor] = {}
+        frames = [-(-len(waveform) // self.frame_size) for waveform in waveforms]
+        for group in self._groups(frames):
+            batch = waveforms[0].new_zeros(len(group), frames[group[-1]] * self.frame_size)
+            for row, number in zip(batch, group, strict=True):
+                row[: len(waveforms[number])] = waveforms[number]
+            memory.forget()
+            for row, number in zip(self._encode(batch, memory), group, strict=True):
+                codes[number] = row[:, : frames[number]]
+        return [codes[number] for number in range(len(waveforms))]
+
+    @torch.no_grad()
     def decode(self, codes: Sequence[Tensor]) -> list[Tensor]:
-        """int64 codes [any number of codebooks, frames] -> float32 waveforms [frames * frame_size]."""
-        return [self.decoder_stream(1).step(each[None])[0] for each in codes]
+        """int64 codes [codebooks, frames], all of the same codebooks -> float32 waveforms [frames * frame_size]."""
+        memory = Memory()
+        waveforms: dict[int, Tensor] = {}
+        for group in self._groups([each.shape[1] for each in codes]):
+            batch = pad_sequence([codes[number].T for number in group], batch_first=True).transpose(1, 2)
+            memory.forget()
+            for row, number in zip(self._decode(batch, memory), group, strict=True):
+                waveforms[number] = row[: codes[number].shape[1] * self.frame_size]
+        return [waveforms[number] for number in range(len(codes))]
 
     def encoder_stream(self, batch: int) -> EncoderStream:
         """A new stream of `batch` waveforms that come in piece by piece."""
@@ -83,8 +121,34 @@ class Mimi(nn.Module):
         """A new stream of codes of `batch` waveforms that come in piece by piece."""
         return DecoderStream(self, batch)
 
-    def _whole_frames(self, waveform: Tensor) -> Tensor:
-        return F.pad(waveform, (0, -len(waveform) % self.frame_size))
+    def _encode(self, waveform: Tensor, memory: Memory) -> Tensor:
+        """waveform [batch, frames * frame_size] -> codes [batch, codebooks, frames], in pieces."""
+        pieces = waveform.to(self.device).split(
+            self._piece(len(waveform), waveform.shape[1] // self.frame_size) * self.frame_size, 1
+        )
+        latents = (self.encode_latent(piece[:, None], memory) for piece in pieces)
+        return torch.cat([self.quantizer.encode(latent, self.codebooks, memory) for latent in latents], 2)
+
+    def _decode(self, codes: Tensor, memory: Memory) -> Tensor:
+        """codes [batch, codebooks, frames] -> waveform [batch, frames * frame_size], in pieces."""
+        pieces = codes.to(self.device).split(self._piece(len(codes), codes.shape[2]), 2)
+        latents = (self.quantizer.decode(piece, memory) for piece in pieces)
+        return torch.cat([self.decode_latent(latent, memory)[:, 0] for latent in latents], 1)
+
+    def _piece(self, batch: int, frames: int) -> int:
+        """Frames of a piece, all pieces being of like length."""
+        pieces = -(-frames * batch // FRAMES_AT_ONCE[self.device.type])
+        return -(-frames // pieces)
+
+    def _groups(self, frames: list[int]) -> list[list[int]]:
+        """Numbers of signals that go together, the longest last: of like length, and filling one piece."""
+        groups: list[list[int]] = []
+        for number in sorted(range(len(frames)), key=frames.__getitem__):
+            if groups and (len(groups[-1]) + 1) * frames[number] <= FRAMES_AT_ONCE[self.device.type]:
+                groups[-1].append(number)
+            else:
+                groups.append([number])
+        return groups
 
 
 class EncoderStream:
@@ -98,8 +162,12 @@ class EncoderStream:
     @torch.no_grad()
     def step(self, waveform: Tensor) -> Tensor:
         """waveform [batch, k * frame_size] -> codes [batch, codebooks, k]."""
-        latent = self.codec.encode_latent(waveform[:, None], self.memory)
-        return self.codec.quantizer.encode(latent, self.codec.codebooks)
+        size = self.codec.frame_size
+        if waveform.dim() != 2 or len(waveform) != self.batch or waveform.shape[1] % size or waveform.shape[1] == 0:
+            raise VoxtuneError(
+                f"A piece to encode has the shape {list(waveform.shape)}, not [{self.batch}, k * {size}]"
+            )
+        return self.codec._encode(waveform, self.memory)
 
 
 class DecoderStream:
@@ -113,4 +181,6 @@ class DecoderStream:
     @torch.no_grad()
     def step(self, codes: Tensor) -> Tensor:
         """codes [batch, codebooks, k] -> waveform [batch, k * frame_size]."""
-        return self.codec.decode_latent(self.codec.quantizer.decode(codes), self.memory)[:, 0]
+        if codes.dim() != 3 or len(codes) != self.batch or codes.shape[2] == 0:
+            raise VoxtuneError(f"A piece to decode has the shape {list(codes.shape)}, not [{self.batch}, codebooks, k]")
+        return self.codec._decode(codes, self.memory)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from voxtune.parts.mimi.config import QuantizerConfig
+from voxtune.parts.mimi.memory import Memory
 
 SMALLEST_USAGE = 1e-5
 
@@ -46,20 +47,28 @@ class ResidualQuantizer(nn.Module):
         """The codebook of that number in this quantiser, from 0."""
         return self.get_submodule(f"vq.layers.{number}._codebook")  # type: ignore[return-value]
 
-    def encode(self, latent: Tensor, codebooks: int) -> list[Tensor]:
-        """latent [batch, dimension, frames] -> `codebooks` tensors int64 [batch, frames]."""
-        left = self.input_proj(latent).transpose(1, 2)
+    def encode(self, latent: Tensor, codebooks: int, memory: Memory) -> list[Tensor]:
+        """latent [batch, dimension, frames] -> `codebooks` tensors int64 [batch, frames].
+
+        The nearest row by Euclidean distance: |v - c|^2 = |v|^2 - 2 (v c - |c|^2 / 2), of which |v|^2 does not matter.
+        """
+        left = self.input_proj(latent).transpose(1, 2).flatten(0, 1)
         codes = []
         for number in range(codebooks):
-            table = self.codebook(number).table
-            codes.append(nearest(left, table))
+            table, half_norm = self.table(number, memory)
+            codes.append(torch.addmm(half_norm, left, table.T, beta=-1).argmax(1))
             left = left - table[codes[-1]]
-        return codes
+        return [chosen.view(len(latent), -1) for chosen in codes]
 
-    def decode(self, codes: Tensor) -> Tensor:
+    def decode(self, codes: Tensor, memory: Memory) -> Tensor:
         """codes [batch, codebooks, frames] -> [batch, dimension, frames]."""
-        rows = [self.codebook(number).table[chosen] for number, chosen in enumerate(codes.unbind(1))]
+        rows = [self.table(number, memory)[0][chosen] for number, chosen in enumerate(codes.unbind(1))]
         return self.output_proj(torch.stack(rows).sum(0).transpose(1, 2))  # type: ignore[no-any-return]
+
+    def table(self, number: int, memory: Memory) -> tuple[Tensor, ...]:
+        """Rows of a codebook and half their squared norms."""
+        codebook = self.codebook(number)
+        return memory.arranged(codebook, lambda: (codebook.table, codebook.table.square().sum(1) / 2))
 
 
 class SplitQuantizer(nn.Module):
@@ -71,24 +80,17 @@ class SplitQuantizer(nn.Module):
         self.rvq_first = ResidualQuantizer(self.semantic, config)
         self.rvq_rest = ResidualQuantizer(config.n_q - self.semantic, config)
 
-    def encode(self, latent: Tensor, codebooks: int) -> Tensor:
-        """latent [batch, dimension, frames] -> the first `codebooks` codes of each frame, int64."""
-        codes = self.rvq_first.encode(latent, self.semantic)
-        codes += self.rvq_rest.encode(latent, codebooks - self.semantic)
+    def encode(self, latent: Tensor, codebooks: int, memory: Memory | None = None) -> Tensor:
+        """latent [batch, dimension, frames] -> int64 codes [batch, codebooks, frames]."""
+        memory = memory or Memory()
+        codes = self.rvq_first.encode(latent, self.semantic, memory)
+        codes += self.rvq_rest.encode(latent, codebooks - self.semantic, memory)
         return torch.stack(codes, 1)
 
-    def decode(self, codes: Tensor) -> Tensor:
+    def decode(self, codes: Tensor, memory: Memory | None = None) -> Tensor:
         """codes [batch, codebooks, frames], as many codebooks as there are -> latent [batch, dimension, frames]."""
-        latent = self.rvq_first.decode(codes[:, : self.semantic])
+        memory = memory or Memory()
+        latent = self.rvq_first.decode(codes[:, : self.semantic], memory)
         if codes.shape[1] > self.semantic:
-            latent = latent + self.rvq_rest.decode(codes[:, self.semantic :])
+            latent = latent + self.rvq_rest.decode(codes[:, self.semantic :], memory)
         return latent
-
-
-def nearest(vectors: Tensor, table: Tensor) -> Tensor:
-    """Number of the row nearest to each vector by Euclidean distance, [...].
-
-    |v - c|^2 = |v|^2 - 2 (v c - |c|^2 / 2), of which |v|^2 does not matter: one matrix product, no distances.
-    """
-    half_norm = table.square().sum(1) / 2
-    return (vectors @ table.T - half_norm).argmax(-1)

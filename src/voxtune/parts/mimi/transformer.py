@@ -13,6 +13,9 @@ from voxtune.parts.mimi.config import TransformerConfig
 from voxtune.parts.mimi.memory import Memory
 from voxtune.parts.rotary import rotate, rotation
 
+Window = tuple[slice, slice, Tensor]
+"""Queries, the keys that some of them see, and what is added to their scores: zero, or -infinity where one is hidden."""
+
 
 class WindowedAttention(nn.Module):
     """Self-attention over the last `context` steps. Remembers keys and values of `context - 1` steps.
@@ -27,19 +30,22 @@ class WindowedAttention(nn.Module):
         self.in_proj_weight = nn.Parameter(nn.Linear(config.d_model, 3 * config.d_model, bias=False).weight.detach())
         self.out_proj = nn.Linear(config.d_model, config.d_model, bias=False)
 
-    def forward(self, x: Tensor, turn: Tensor, window: Tensor, memory: Memory | None) -> Tensor:
-        """x: [batch, steps, width]; turn: rotation of each step; window: see `sliding_window`."""
-        query, key, value = F.linear(x, self.in_proj_weight).unflatten(-1, (3, self.heads, -1)).unbind(2)
-        query, key = rotate(query, turn), rotate(key, turn)
-        if memory is not None:
-            known = torch.stack([key, value])
-            if self in memory.kept:
-                known = torch.cat([memory.kept[self].transpose(0, 1), known], 2)
-            memory.kept[self] = known[:, :, max(0, known.shape[2] - self.context + 1) :].transpose(0, 1).clone()
-            key, value = known
-        query, key, value = (part.transpose(1, 2) for part in (query, key, value))
-        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=window)
-        return self.out_proj(attended.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+    def forward(self, x: Tensor, turn: Tensor, windows: list[Window], memory: Memory) -> Tensor:
+        """x: [batch, steps, width]; turn: rotation of each step."""
+        projected = F.linear(x, self.in_proj_weight).unflatten(-1, (3 * self.heads, -1))
+        query, key = rotate(projected[:, :, : 2 * self.heads], turn).chunk(2, 2)
+        known = torch.stack([key, projected[:, :, 2 * self.heads :]], 2)
+        if self in memory.past:
+            known = torch.cat([memory.past[self], known], 1)
+        if self.context > 1:
+            memory.past[self] = known[:, 1 - self.context :].clone()
+        key, value = known.transpose(1, 3).unbind(2)
+        query = query.transpose(1, 2)
+        attended = [
+            F.scaled_dot_product_attention(query[:, :, asks], key[:, :, seen], value[:, :, seen], attn_mask=mask)
+            for asks, seen, mask in windows
+        ]
+        return self.out_proj(torch.cat(attended, 2).transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
 
 class LayerScale(nn.Module):
@@ -67,13 +73,13 @@ class Layer(nn.Module):
         self.layer_scale_1 = nn.Identity() if scale is None else LayerScale(width, scale)
         self.layer_scale_2 = nn.Identity() if scale is None else LayerScale(width, scale)
 
-    def forward(self, x: Tensor, turn: Tensor, window: Tensor, memory: Memory | None) -> Tensor:
-        x = x + self.layer_scale_1(self.self_attn(self.norm1(x), turn, window, memory))
+    def forward(self, x: Tensor, turn: Tensor, windows: list[Window], memory: Memory) -> Tensor:
+        x = x + self.layer_scale_1(self.self_attn(self.norm1(x), turn, windows, memory))
         return x + self.layer_scale_2(self.linear2(F.gelu(self.linear1(self.norm2(x)))))  # type: ignore[no-any-return]
 
 
 class WindowedTransformer(nn.Module):
-    """forward(x [batch, dimension, steps]) -> the same shape."""
+    """forward(x [batch, steps, dimension]) -> the same shape."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -85,22 +91,30 @@ class WindowedTransformer(nn.Module):
         self.input_proj = nn.Identity() if same else nn.Linear(dimension, width, bias=False)
         self.output_projs = nn.ModuleList([nn.Identity() if same else nn.Linear(width, dimension, bias=False)])
 
-    def forward(self, x: Tensor, memory: Memory | None = None) -> Tensor:
-        config, steps = self.config, x.shape[-1]
-        before = memory.steps if memory is not None else 0
-        position = torch.arange(before, before + steps, device=x.device)
+    def forward(self, x: Tensor, memory: Memory) -> Tensor:
+        config, steps = self.config, x.shape[1]
+        position = torch.arange(memory.steps, memory.steps + steps, device=x.device)
         turn = rotation(position, config.d_model // config.num_heads, config.max_period)
-        window = sliding_window(steps, min(before, config.context - 1), config.context, x.device)
-        x = self.input_proj(x.transpose(1, 2))
+        windows = sliding_windows(steps, min(memory.steps, config.context - 1), config.context, x)
+        memory.steps += steps
+        x = self.input_proj(x)
         for layer in self.transformer["layers"].children():
-            x = layer(x, turn, window, memory)
-        if memory is not None:
-            memory.steps += steps
-        return self.output_projs[0](x).transpose(1, 2)  # type: ignore[no-any-return]
+            x = layer(x, turn, windows, memory)
+        return self.output_projs[0](x)  # type: ignore[no-any-return]
 
 
-def sliding_window(new: int, known: int, context: int, device: torch.device) -> Tensor:
-    """Which steps each new step sees, bool [new, known + new]: itself and the `context - 1` before it."""
-    query = torch.arange(known, known + new, device=device)[:, None]
-    distance = query - torch.arange(known + new, device=device)
-    return (distance >= 0) & (distance < context)
+def sliding_windows(new: int, known: int, context: int, like: Tensor) -> list[Window]:
+    """Attention of `new` steps, each to itself and the `context - 1` before it, in blocks of `context` queries.
+
+    `known` steps lie before them among the keys. Blocks keep memory in proportion to the steps, not to their square.
+    """
+    windows = []
+    for start in range(0, new, context):
+        end = min(start + context, new)
+        first = max(0, known + start - context + 1)
+        query = torch.arange(known + start, known + end, device=like.device)[:, None]
+        distance = query - torch.arange(first, known + end, device=like.device)
+        hidden = (distance < 0) | (distance >= context)
+        mask = like.new_zeros(hidden.shape).masked_fill_(hidden, -torch.inf)
+        windows.append((slice(start, end), slice(first, known + end), mask))
+    return windows
