@@ -51,11 +51,11 @@ def unused_columns(path: Path) -> list[str]:
     return [name for name in pq.read_schema(path).names if name not in SCHEMA.names]
 
 
-def row_lengths(table: pa.Table, speaker: str) -> list[NDArray[np.int64]]:
+def row_lengths(table: pa.Table, speaker: str) -> list[list[int]]:
     """Of each row the lengths of a speaker's lists, -1 for one that is null."""
-    found: list[NDArray[np.int64]] = []
+    found: list[list[int]] = []
     for chunk in table[speaker].chunks:
-        lengths = pc.fill_null(pc.list_value_length(chunk.flatten()), -1).to_numpy().astype(np.int64)
+        lengths = pc.fill_null(pc.list_value_length(chunk.flatten()), -1).to_pylist()
         ends = np.cumsum(pc.fill_null(pc.list_value_length(chunk), 0).to_numpy()).tolist()
         found += [lengths[start:end] for start, end in pairwise([0, *ends])]
     return found

@@ -56,7 +56,7 @@ class MoshiFolder(Format):
         for audio, text in folder_pairs(files, FOLDERS, _holds):
             recordings, lists = files_of(audio, RECORDINGS), files_of(text, WORDS)
             for name, recording, words in partners(recordings, lists, (audio, text), (".wav", ".json"), problems):
-                found = _read_words(words, problems)
+                found = read_words(words, problems)
                 if found is not None:
                     dialogue = Dialogue(audio=[AudioPart(path=str(recording.absolute()))], words=found)
                     samples.append(Sample(key=name, dialogue=dialogue).at(words, 1))
@@ -79,7 +79,7 @@ def _holds(folder: Path) -> list[str]:
     return [name for name, endings in zip(FOLDERS, (RECORDINGS, WORDS), strict=True) if files_of(folder, endings)]
 
 
-def _read_words(file: Path, problems: Problems) -> list[Word] | None:
+def read_words(file: Path, problems: Problems) -> list[Word] | None:
     """The words of a list in its order; None when something is wrong with it."""
     found = read_json_file(file, WORD_LIST, problems, _field)
     if found is None:

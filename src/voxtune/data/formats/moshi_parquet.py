@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from voxtune.data.encoded import FRAMES_PER_SECOND, write_encoded_parquet
 from voxtune.data.formats.format import Format, TokenCounter
-from voxtune.data.formats.lines import Problems
+from voxtune.data.formats.lines import Problems, shown
 from voxtune.data.formats.tokens import check_encoded, encoded_rows
 from voxtune.data.parquet_rows import SCHEMA, open_rows, row_lengths, unused_columns
 from voxtune.data.sample import SPEAKERS, Dialogue, Encoded, Sample
@@ -32,7 +29,7 @@ class MoshiParquet(Format):
     def read(self, files: Sequence[Path], problems: Problems) -> list[Sample]:
         samples = []
         for file in files:
-            table = open_rows(file)
+            table, path = open_rows(file), str(file.absolute())
             problems.extra(file, 1, unused_columns(file), SCHEMA.names)
             lengths = (row_lengths(table, speaker) for speaker in SPEAKERS)
             for row, (key, a, b) in enumerate(zip(table["dialogue_id"].to_pylist(), *lengths, strict=True)):
@@ -52,13 +49,13 @@ class MoshiParquet(Format):
         return write_encoded_parquet(encoded_rows(samples, names), prefix, len(samples))
 
 
-def _misshapen(a: NDArray[np.int64], b: NDArray[np.int64]) -> tuple[str, str] | None:
+def _misshapen(a: Sequence[int], b: Sequence[int]) -> tuple[str, str] | None:
     """The column of a row that is no [1 + codebooks, frames] as that of the other speaker, and why."""
     for name, lengths in (("A", a), ("B", b)):
         if len(lengths) < 2:
             return name, f"{len(lengths)} lists; there must be the text and the codes of each codebook"
-        if lengths.min() != lengths.max() or lengths.min() <= 0:
-            return name, f"lists of {lengths.tolist()} tokens; they must be equally long, and not empty"
+        if len(set(lengths)) > 1 or lengths[0] <= 0:
+            return name, f"lists of {shown(lengths)} tokens; they must be equally long, and not empty"
     if len(a) != len(b) or a[0] != b[0]:
         return "B", f"{len(b)} lists of {b[0]} tokens, but {len(a)} of {a[0]} in A; they must have the same shape"
     return None
