@@ -17,11 +17,11 @@ lint: $(VENV)/installed-for-development
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# The speech that ships, the tokenizers and the built-in model, from nothing but espeak-ng: about an hour.
+# The speech that ships, the tokenizers and the built-in models, from nothing but espeak-ng: about two hours.
 demo-assets: $(VENV)/installed
-	$(BIN)/python demo/make_speech.py
-	$(BIN)/python demo/make_tokenizer.py
-	$(BIN)/python demo/make_base.py
+	$(BIN)/python demo/fun_asr_nano/make_speech.py
+	$(BIN)/python demo/fun_asr_nano/make_tokenizer.py
+	$(BIN)/python demo/fun_asr_nano/make_base.py
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -1,5 +1,5 @@
-"""Train the built-in Mimi on espeak-ng's speech: `python demo/moshi/make_codec.py`, after `make_speech.py` and
-`make_dialogues.py` of this folder. About an hour on one core.
+"""Train the built-in Mimi on espeak-ng's speech: `python demo/moshi/make_codec.py`, after `make_dialogues.py` and
+`make_codec_speech.py` of this folder. About an hour on one core.
 
 Written to src/voxtune/families/moshi/tiny: mimi.json (the configuration) and mimi.safetensors (float32, published
 names). The rates are the published ones: 24 kHz, 12.5 frames a second, 8 codebooks; the network is small and knows two
@@ -20,7 +20,7 @@ import soundfile
 import torch
 from codebooks import initialise, project, quantise
 from make_dialogues import SHIPPED
-from make_speech import SPEECH
+from make_codec_speech import SPEECH
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 from spectrum import envelope_correlation, loudest_silence, mel_distance, spectral_loss
@@ -165,9 +165,11 @@ def train(codec: Mimi) -> None:
         sums = {name: sums.get(name, 0.0) + loss.item() for name, loss in parts.items()}
         if (step + 1) % REPORT_EVERY == 0:
             means = ", ".join(f"{name} {value / REPORT_EVERY:.3f}" for name, value in sums.items())
-            print(f"step {step + 1}, {time.monotonic() - begin:.0f} s: {means}; {report(codec, waveforms)}", flush=True)
-            save(codec, SNAPSHOT)
+            print(f"step {step + 1}, {time.monotonic() - begin:.0f} s: {means}", flush=True)
             sums = {}
+            if step >= FREE_STEPS:
+                print(f"    {report(codec, waveforms)}", flush=True)
+                save(codec, SNAPSHOT)
 
 
 def main() -> None:

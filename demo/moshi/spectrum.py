@@ -43,7 +43,7 @@ def log_mel(amplitude: Tensor, window: int) -> Tensor:
 
 
 def spectral_loss(wanted: Tensor, given: Tensor) -> Tensor:
-    """Mean over the resolutions of the mean distance of log mel amplitudes plus half the relative distance of amplitudes.
+    """Mean over the resolutions: mean distance of log mel amplitudes plus half the relative distance of amplitudes.
 
     Both [batch, samples].
     """

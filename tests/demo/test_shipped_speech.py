@@ -43,7 +43,7 @@ def test_speech_is_small_enough_to_ship() -> None:
 
 
 def test_the_scripts_plan_the_shipped_sentences(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(ROOT / "demo")
+    monkeypatch.syspath_prepend(ROOT / "demo/fun_asr_nano")
     import make_speech
 
     plan = make_speech.plan_harbour()

@@ -25,12 +25,9 @@ def demo(
     if output.exists() and any(output.iterdir()):
         raise VoxtuneError(f"{output} holds an earlier demo; remove it or choose another folder with -o")
     console = Console()
-    summary = tell(family, output, console)
+    reached = tell(family, output, console)
     console.rule("Done")
-    console.print(
-        f"WER {summary.wer_before:.1%} before, {summary.wer_after:.1%} after, in {summary.seconds:.0f} s. "
-        f"Look at {output / 'report.html'}"
-    )
+    console.print(f"{reached} Look at {output / 'report.html'}")
 
 
 def _free_folder() -> Path:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-from voxtune.demo.summary import Summary
 from voxtune.errors import RecipeError
 
 
@@ -18,11 +17,12 @@ def families() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.ispkg)
 
 
-def tell(family: str, output: Path, console: Console) -> Summary:
-    """Run the demo of a family. Raises RecipeError naming the nearest when it has none."""
+def tell(family: str, output: Path, console: Console) -> str:
+    """Run the demo of a family, which writes `report.html` and `summary.json` into `output`; returns what was reached
+    in one line. Raises RecipeError naming the nearest when the family has none."""
     if family not in families():
         nearest = difflib.get_close_matches(family, families(), n=1)
         hint = f"did you mean {nearest[0]}?" if nearest else f"there are {', '.join(families())}"
         raise RecipeError(f"no demo of {family!r}; {hint}")
-    summary: Summary = importlib.import_module(f"{__name__}.{family}.story").run(output, console)
-    return summary
+    reached: str = importlib.import_module(f"{__name__}.{family}.story").run(output, console)
+    return reached

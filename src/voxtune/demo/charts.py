@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from html import escape
-
-from voxtune.demo.summary import TestSet
 
 WIDTH, HEIGHT, LEFT, TOP = 450, 260, 46, 48
 COLOURS = {"before": "#d97757", "after": "#2f7d6d"}
@@ -12,28 +11,38 @@ COLOURS = {"before": "#d97757", "after": "#2f7d6d"}
 Points = list[tuple[int, float]]
 
 
-def bars(sets: list[TestSet]) -> str:
-    """Word error rate of each set before and after, with 95 % bootstrap intervals."""
-    highest = max(1.0, *(rate.high for s in sets for rate in (s.before, s.after)))
-    group = (WIDTH - LEFT) / len(sets)
-    shapes = [_title("word error rate"), *_axis(highest, "{:.0%}")]
-    for number, test_set in enumerate(sets):
-        for column, (name, rate) in enumerate((("before", test_set.before), ("after", test_set.after))):
+@dataclass(frozen=True)
+class Bar:
+    """A share with its interval; `name` is one of COLOURS."""
+
+    name: str
+    rate: float
+    low: float
+    high: float
+
+
+def bars(title: str, groups: dict[str, list[Bar]]) -> str:
+    """Shares in groups, with intervals."""
+    highest = max(1.0, *(bar.high for group in groups.values() for bar in group))
+    group = (WIDTH - LEFT) / len(groups)
+    shapes = [_title(title), *_axis(highest, "{:.0%}")]
+    for number, (name_of_group, members) in enumerate(groups.items()):
+        for column, rate in enumerate(members):
             x = LEFT + group * number + group * (0.2 + 0.32 * column)
             width = group * 0.26
             middle = x + width / 2
             shapes += [
                 f'<rect x="{x:.1f}" y="{_y(rate.rate, highest):.1f}" width="{width:.1f}" '
-                f'height="{_y(0, highest) - _y(rate.rate, highest):.1f}" fill="{COLOURS[name]}"/>',
+                f'height="{_y(0, highest) - _y(rate.rate, highest):.1f}" fill="{COLOURS[rate.name]}"/>',
                 f'<path d="M{middle:.1f} {_y(rate.low, highest):.1f} V{_y(rate.high, highest):.1f}" stroke="#1d2433"/>',
                 _text(middle, _y(rate.high, highest) - 6, f"{rate.rate:.1%}", anchor="middle"),
             ]
-        shapes.append(_text(LEFT + group * (number + 0.5), HEIGHT - 6, test_set.title, anchor="middle"))
+        shapes.append(_text(LEFT + group * (number + 0.5), HEIGHT - 6, name_of_group, anchor="middle"))
     return _svg(shapes)
 
 
-def curve(losses: Points, validation: Points) -> str:
-    """Training loss, smoothed over 20 steps, and validation loss, over steps."""
+def curve(title: str, losses: Points, validation: Points) -> str:
+    """A training loss, smoothed over 20 steps, and the validation loss, over steps."""
     smooth = [
         (step, sum(value for _, value in losses[max(0, i - 19) : i + 1]) / min(20, i + 1))
         for i, (step, _) in enumerate(losses)
@@ -44,7 +53,7 @@ def curve(losses: Points, validation: Points) -> str:
     def place(step: int, value: float) -> str:
         return f"{LEFT + (WIDTH - LEFT - 10) * step / last:.1f} {_y(value, highest):.1f}"
 
-    shapes = [_title("loss by step (line: training; dots: validation)"), *_axis(highest, "{:.1f}")]
+    shapes = [_title(f"{title} by step (line: training; dots: validation)"), *_axis(highest, "{:.1f}")]
     if smooth:
         path = "M" + " L".join(place(step, value) for step, value in smooth)
         shapes.append(f'<path d="{path}" fill="none" stroke="{COLOURS["after"]}" stroke-width="2"/>')

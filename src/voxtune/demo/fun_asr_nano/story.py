@@ -12,8 +12,8 @@ from rich.console import Console
 from voxtune.api import SpeechModel, load
 from voxtune.data.manifest import read_samples
 from voxtune.data.sample import Sample
-from voxtune.demo.report import write_report
-from voxtune.demo.summary import Summary, TestSet
+from voxtune.demo.fun_asr_nano.report import write_report
+from voxtune.demo.fun_asr_nano.summary import Summary, TestSet
 from voxtune.evaluation.error_rate import ErrorRate, error_rate
 from voxtune.export import export
 from voxtune.recipe import Recipe, parse_recipe
@@ -27,7 +27,7 @@ TESTS = {"test_seen": "voices heard in fine-tuning", "test_unseen": "voices neve
 LOSSES = ["cross-entropy of the text, as upstream; no auxiliary loss"]
 
 
-def run(output: Path, console: Console) -> Summary:
+def run(output: Path, console: Console) -> str:
     """Transcribe, fine-tune, transcribe again, export; write `summary.json` and `report.html` into `output`."""
     began = time.monotonic()
     torch.set_num_threads(1)  # so small a model gains little from a second core, and loses much on a busy one
@@ -70,7 +70,7 @@ def run(output: Path, console: Console) -> Summary:
     recordings = {sample.key: Path(sample.audio[0].path) for samples in tests.values() for sample in samples}
     write_report(output / "report.html", summary, sets, read_log(output / "run"), recordings)
     summary.write(output / "summary.json")
-    return summary
+    return f"WER {summary.wer_before:.1%} before, {summary.wer_after:.1%} after, in {summary.seconds:.0f} s."
 
 
 def demo_recipe(output: Path) -> Recipe:

@@ -7,23 +7,10 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from voxtune.demo.charts import bars, curve
-from voxtune.demo.summary import Summary, TestSet
-from voxtune.evaluation.error_rate import UtteranceErrors
-from voxtune.files import write_text
-
-STYLE = """
-:root { --ink: #1d2433; --dim: #667085; --line: #e4e7ec; --before: #d97757; --after: #2f7d6d; }
-body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); max-width: 1000px; margin: 2.5rem auto;
-  padding: 0 1rem }
-h1 { font-size: 1.5rem; margin: 0 } h2 { font-size: 1.1rem; margin: 2.5rem 0 .5rem }
-p, .dim { color: var(--dim) } .charts { display: flex; gap: 2rem; flex-wrap: wrap } svg { max-width: 100% }
-table { border-collapse: collapse; width: 100% } td, th { text-align: left; padding: .45rem .6rem; vertical-align: top }
-tr { border-bottom: 1px solid var(--line) } th { font-weight: 600; color: var(--dim); font-size: .85rem }
-audio { width: 210px; height: 32px } .number { text-align: right; font-variant-numeric: tabular-nums }
-del { color: #b42318; background: #fef3f2; text-decoration: line-through }
-ins { color: #175cd3; background: #eff8ff; text-decoration: none }
-"""
+from voxtune.demo.charts import Bar, bars, curve
+from voxtune.demo.fun_asr_nano.summary import Summary, TestSet
+from voxtune.demo.page import write_page
+from voxtune.evaluation.error_rate import ErrorRate, UtteranceErrors
 
 
 def write_report(
@@ -38,12 +25,19 @@ def write_report(
         f"<p>{summary.steps} steps in {summary.training_seconds:.0f} s; the whole demo took {summary.seconds:.0f} s. "
         f"95 % bootstrap interval after: {low:.1%} to {high:.1%}. Losses: {escape('; '.join(summary.losses))}. No test "
         "sentence occurs in training, and nothing was chosen on the test sets: the last step is reported.</p>",
-        f"<div class=charts>{bars(sets)}{curve(losses, validation)}</div>",
+        f"<div class=charts>{_bars(sets)}{curve('loss', losses, validation)}</div>",
     ]
     for test_set in sets:
         sections.append(f"<h2>Test sentences, {escape(test_set.title)}</h2>{_table(test_set, recordings)}")
-    page = f"<!doctype html><html lang=en><meta charset=utf-8><title>voxtune demo</title><style>{STYLE}</style>"
-    write_text(path, page + "\n".join(sections) + "</html>\n")
+    write_page(path, sections)
+
+
+def _bars(sets: list[TestSet]) -> str:
+    def bar(name: str, rate: ErrorRate) -> Bar:
+        return Bar(name, rate.rate, rate.low, rate.high)
+
+    groups = {s.title: [bar("before", s.before), bar("after", s.after)] for s in sets}
+    return bars("word error rate", groups)
 
 
 def _table(test_set: TestSet, recordings: dict[str, Path]) -> str:

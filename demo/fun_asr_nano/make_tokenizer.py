@@ -1,6 +1,6 @@
-"""Train the tokenizers of the built-in Fun-ASR-Nano on the words of both domains: `python demo/make_tokenizer.py`.
+"""Train the tokenizers of the built-in Fun-ASR-Nano: `python demo/fun_asr_nano/make_tokenizer.py`.
 
-Both are byte-level BPE, so they can express any text. Written to src/voxtune/families/fun_asr_nano/tiny:
+On the words of both domains. Both are byte-level BPE, so they can express any text. Written to src/voxtune/families/fun_asr_nano/tiny:
     Qwen3-0.6B/tokenizer.json, tokenizer_config.json
         for the language model, with the chat tokens of Qwen3; large enough to make every word one token, because the
         tiny model has one position per 0.48 s of speech and no capacity for spelling
@@ -23,7 +23,7 @@ from tokenizers.trainers import BpeTrainer
 
 from voxtune.files import write_json, write_text
 
-TINY = Path(__file__).parent.parent / "src/voxtune/families/fun_asr_nano/tiny"
+TINY = Path(__file__).parents[2] / "src/voxtune/families/fun_asr_nano/tiny"
 
 LLM_TOKENS = 1200
 CTC_TOKENS = 600

@@ -1,7 +1,7 @@
-"""Train the built-in Fun-ASR-Nano on the base speech: `python demo/make_base.py`, after `demo/make_speech.py base`.
+"""Train the built-in Fun-ASR-Nano on the base speech: `python demo/fun_asr_nano/make_base.py`, after `make_speech.py base`.
 
 A random model in upstream's file layout is written to build/demo/start, trained by `voxtune train` with
-`demo/base.yaml` on one core, and exported to src/voxtune/families/fun_asr_nano/tiny in half precision.
+`demo/fun_asr_nano/base.yaml` on one core, and exported to src/voxtune/families/fun_asr_nano/tiny in half precision.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from voxtune.recipe import load_recipe
 from voxtune.training.run import train
 from voxtune.training.run_folder import load_run
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 BASE = ROOT / "build/demo/base"
 START = ROOT / "build/demo/start"
 TINY = ROOT / "src/voxtune/families/fun_asr_nano/tiny"

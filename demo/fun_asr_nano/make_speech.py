@@ -1,4 +1,4 @@
-"""Make the speech of the demo with espeak-ng: `python demo/make_speech.py [base|harbour|all]`.
+"""Make the speech of the demo with espeak-ng: `python demo/fun_asr_nano/make_speech.py [base|harbour|all]`.
 
 `base` fills a cache for training the built-in model, build/demo/base (not in git):
     speech.wav                       all utterances end to end, 16 kHz mono
@@ -32,7 +32,7 @@ from voxtune.files import atomic_folder, write_text
 
 Result = TypeVar("Result")
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 BASE = ROOT / "build/demo/base"
 SHIPPED = ROOT / "src/voxtune/demo/fun_asr_nano"
 

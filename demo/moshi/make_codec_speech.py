@@ -1,4 +1,4 @@
-"""Make the speech that the codec is trained on: `python demo/moshi/make_speech.py`.
+"""Make the speech that the codec is trained on: `python demo/moshi/make_codec_speech.py`.
 
 Both voices of the dialogues say every phrase of the grammar at all their rates and pitches, and other English at some
 of them. Written to build/demo/moshi/speech.ogg: one channel, 24 kHz, with short silences between the phrases, through
