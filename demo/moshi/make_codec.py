@@ -19,8 +19,8 @@ import numpy as np
 import soundfile
 import torch
 from codebooks import initialise, project, quantise
-from make_dialogues import SHIPPED
 from make_codec_speech import SPEECH
+from make_dialogues import SHIPPED
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 from spectrum import envelope_correlation, loudest_silence, mel_distance, spectral_loss
