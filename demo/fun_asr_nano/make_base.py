@@ -1,4 +1,4 @@
-"""Train the built-in Fun-ASR-Nano on the base speech: `python demo/fun_asr_nano/make_base.py`, after `make_speech.py base`.
+"""Train the built-in Fun-ASR-Nano: `python demo/fun_asr_nano/make_base.py`, after `make_speech.py base` there.
 
 A random model in upstream's file layout is written to build/demo/start, trained by `voxtune train` with
 `demo/fun_asr_nano/base.yaml` on one core, and exported to src/voxtune/families/fun_asr_nano/tiny in half precision.

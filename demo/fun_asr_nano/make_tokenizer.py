@@ -1,6 +1,7 @@
 """Train the tokenizers of the built-in Fun-ASR-Nano: `python demo/fun_asr_nano/make_tokenizer.py`.
 
-On the words of both domains. Both are byte-level BPE, so they can express any text. Written to src/voxtune/families/fun_asr_nano/tiny:
+On the words of both domains. Both are byte-level BPE, so they can express any text. Written to
+src/voxtune/families/fun_asr_nano/tiny:
     Qwen3-0.6B/tokenizer.json, tokenizer_config.json
         for the language model, with the chat tokens of Qwen3; large enough to make every word one token, because the
         tiny model has one position per 0.48 s of speech and no capacity for spelling
