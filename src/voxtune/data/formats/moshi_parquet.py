@@ -37,8 +37,7 @@ class MoshiParquet(Format):
                 if problem := problem or _misshapen(a, b):
                     problems.error(file, row + 1, *problem)
                     continue
-                frames = int(a[0])
-                encoded = Encoded(path=str(file.absolute()), row=row, frames=frames, seconds=frames / FRAMES_PER_SECOND)
+                encoded = Encoded(path=path, row=row, frames=a[0], seconds=a[0] / FRAMES_PER_SECOND)
                 samples.append(Sample(key=key, dialogue=Dialogue(encoded=encoded)).at(file, row + 1))
         return samples
 
