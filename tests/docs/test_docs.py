@@ -14,11 +14,12 @@ from tests.docs.markdown import LINK, PAGES, ROOT, Block, Command, anchors, bloc
 from voxtune.cli.main import app
 from voxtune.data.formats.lines import Problems
 from voxtune.data.manifest import collect_samples
+from voxtune.errors import RecipeError
 from voxtune.recipe import load_recipe
 from voxtune.recipes import read_recipe_text, recipe_names
 
-SHIPPED = ROOT / "recipes/fun_asr_nano/asr.yaml"
-EXCERPT = "# excerpt\n"
+SHIPPED = sorted((ROOT / "recipes").rglob("*.yaml"))
+EXCERPT = re.compile(r"# excerpt(?: of (\S+))?\n")
 ROOMS_OF_MODULES = ("benchmarks",)
 
 
@@ -29,11 +30,23 @@ def voxtune_command(words: list[str]) -> None:
     name, command, rest = group.resolve_command(context, words)
     parameters = command.make_context(name, rest, parent=context).params
     if "overrides" in parameters:
-        load_recipe(SHIPPED, parameters["overrides"])
+        fits_a_recipe(parameters["overrides"])
     if name == "check":
-        load_recipe(SHIPPED, [target for target in parameters["target"] if "=" in target])
+        fits_a_recipe([target for target in parameters["target"] if "=" in target])
     if name == "new":
         assert parameters["name"] in recipe_names()
+
+
+def fits_a_recipe(overrides: list[str]) -> None:
+    """Some recipe that ships takes them."""
+    errors = []
+    for path in SHIPPED:
+        try:
+            load_recipe(path, overrides)
+            return
+        except RecipeError as error:
+            errors.append(str(error))
+    raise AssertionError(errors)
 
 
 def make_command(words: list[str]) -> None:
@@ -99,11 +112,12 @@ def test_parsing_finds_what_is_wrong() -> None:
 
 @pytest.mark.parametrize("block", blocks("yaml"), ids=str)
 def test_recipe(block: Block, tmp_path: Path) -> None:
-    """An excerpt is put over the recipe that ships; anything else must be whole."""
+    """An excerpt is put over the recipe that it names, or over the first one; anything else must be whole."""
     recipe = tmp_path / "my.yaml"
     text = block.text
-    if text.startswith(EXCERPT):
-        whole = OmegaConf.merge(OmegaConf.create(read_recipe_text("fun_asr_nano/asr")), OmegaConf.create(text))
+    if excerpt := EXCERPT.match(text):
+        base = read_recipe_text(excerpt[1] or "fun_asr_nano/asr")
+        whole = OmegaConf.merge(OmegaConf.create(base), OmegaConf.create(text))
         text = OmegaConf.to_yaml(whole)
     recipe.write_text(text, encoding="utf-8")
     load_recipe(recipe)
