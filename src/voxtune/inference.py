@@ -29,7 +29,7 @@ class ReadyModel:
 
 def load_model(
     source: str,
-    verb: str,
+    verb: str | None,
     *,
     device: str | None = None,
     precision: Precision = "fp32",
@@ -37,6 +37,7 @@ def load_model(
 ) -> ReadyModel:
     """Load a model for what `verb` does: the folder of a run, an exported or published folder, a hub id, or "tiny".
 
+    verb: None = whatever it can do; "tiny" is several models and needs one.
     device: None = the best there is (CUDA, then Apple's GPU, then the CPU). checkpoint: which one of a run.
     Raises VoxtuneError when there is no such model or device, or when the model cannot do it.
     """
@@ -52,7 +53,7 @@ def load_model(
         options = family.options()
         model = family.load(source, options, dtype=dtype)
         layout = family.layout(model, options, family.tasks[0])
-    if verb not in family.verbs:
+    if verb is not None and verb not in family.verbs:
         raise VoxtuneError(f"{source}: {family.name} cannot {verb}; it can {', '.join(family.verbs)}")
     return ReadyModel(family, model.to(place).eval(), layout, place)
 

@@ -13,7 +13,7 @@ from rich.text import Text
 from voxtune import __version__
 from voxtune.errors import VoxtuneError
 
-VERBS = ("demo", "new", "prepare", "check", "encode", "train", "export", "transcribe", "evaluate", "serve")
+VERBS = ("demo", "new", "prepare", "check", "encode", "train", "export", "transcribe", "converse", "evaluate", "serve")
 
 app = typer.Typer(
     add_completion=False,

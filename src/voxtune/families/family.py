@@ -263,6 +263,13 @@ class Family(ABC):
         """How dialogues with their waveforms go on, in order, as one batch."""
         raise self._cannot("converse")
 
+    def sound(self, model: Model, layout: Layout, tokens: Tensor) -> Tensor:
+        """How a dialogue's tokens [streams, frames] sound, float32 [2, samples]: left the one that the model plays.
+
+        Raises DataError when they are not this model's.
+        """
+        raise self._cannot("converse")
+
     def duplex(self, model: Model, layout: Layout, settings: DialogueSettings) -> Duplex:
         """The model, ready for a live conversation. One at a time: it has one state."""
         raise self._cannot("serve")

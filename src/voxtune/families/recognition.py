@@ -13,14 +13,14 @@ CONFIGURATIONS = ("*.yaml", "*.json")
 """Small files of a hub model that tell its family."""
 
 
-def recognise(source: str, verb: str) -> Family:
-    """The family of a folder or of a hub id; of "tiny" the one with that verb.
+def recognise(source: str, verb: str | None) -> Family:
+    """The family of a folder or of a hub id; of "tiny" the one with that verb (None = any).
 
     Raises CheckpointError when there is no such source, or when not exactly one family knows it.
     """
     families = [find(name) for name in names()]
     if source == TINY:
-        found = [family for family in families if verb in family.verbs]
+        found = [family for family in families if verb is None or verb in family.verbs]
     else:
         folder = resolve(source, Path(TINY), CONFIGURATIONS)
         found = [family for family in families if family.recognises(folder)]

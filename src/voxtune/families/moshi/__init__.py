@@ -101,6 +101,11 @@ class MoshiFamily(Family):
 
         return converse(cast("Moshi", model), cast("MoshiLayout", layout), samples, settings)
 
+    def sound(self, model: Model, layout: Layout, tokens: Tensor) -> Tensor:
+        from voxtune.families.moshi.generate import sound
+
+        return sound(cast("Moshi", model), cast("MoshiLayout", layout), tokens)
+
     def duplex(self, model: Model, layout: Layout, settings: DialogueSettings) -> Duplex:
         from voxtune.families.moshi.duplex import MoshiDuplex
 
