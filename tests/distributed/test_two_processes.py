@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from tests.helpers.dialogues import write_dialogue_recipe, write_dialogues
+from tests.helpers.dialogue_corpus import write_dialogue_recipe, write_dialogues
 from tests.helpers.speech import write_corpus, write_recipe
 from voxtune.recipe import load_recipe
 from voxtune.training.checkpoints import WEIGHTS, Checkpoints

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.dialogues import write_dialogue_recipe, write_dialogues
+from tests.helpers.dialogue_corpus import write_dialogue_recipe, write_dialogues
 from tests.helpers.speech import write_corpus, write_recipe
 from voxtune.training.checkpoints import Checkpoints
 from voxtune.training.monitor import read_log

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from voxtune.errors import RecipeError
 from voxtune.families import find
 from voxtune.families.family import Family, Layout, Model
 from voxtune.recipe import Recipe
@@ -37,6 +38,7 @@ def assemble(recipe: Recipe, parallel: Parallel) -> Assembly:
     Raises RecipeError, DataError or CheckpointError when a run cannot begin.
     """
     family = find(recipe.model.family)
+    _check_measures(recipe, family)
     model = family.load(recipe.model.source, recipe.model.options, dtype=torch.float32)
     layout = family.layout(model, recipe.model.options, recipe.data.task)
     skipped = recipe.train.output / SKIPPED if parallel.is_main else None
@@ -46,6 +48,16 @@ def assemble(recipe: Recipe, parallel: Parallel) -> Assembly:
     tuning.prepare(model, recipe.train)
     model.to(parallel.device)
     return Assembly(recipe, family, model, layout, corpus, validation, groups)
+
+
+def _check_measures(recipe: Recipe, family: Family) -> None:
+    train = recipe.train
+    if train.best != "error_rate" or not recipe.data.validation:
+        return
+    if "transcribe" not in family.verbs:
+        raise RecipeError(f"train.best: {family.name} does not transcribe and has no error_rate; choose loss")
+    if not train.evaluate_samples:
+        raise RecipeError("train.best: error_rate needs train.evaluate_samples above 0")
 
 
 def _with_parts(recipe: Recipe, parts: list[str]) -> Recipe:

@@ -9,11 +9,12 @@ import torch
 from rich.console import Console
 from typer.testing import CliRunner
 
-from tests.helpers.dialogues import write_dialogue_recipe, write_dialogues
+from tests.helpers.dialogue_corpus import write_dialogue_recipe, write_dialogues
 from voxtune.cli.main import app
 from voxtune.data.example import IGNORED
 from voxtune.data.manifest import read_samples
 from voxtune.encoding import prepare_cache
+from voxtune.errors import RecipeError
 from voxtune.recipe import Recipe, load_recipe
 from voxtune.training.assembly import Assembly, assemble
 from voxtune.training.loading import Packs
@@ -105,3 +106,11 @@ def test_token_files_train_alike(tmp_path: Path) -> None:
 
 def _files(folder: Path, split: str, form: str) -> list[Path]:
     return [folder / f"{split}-001-of-001.parquet"] if form == "parquet" else sorted((folder / split).iterdir())
+
+
+def test_an_error_rate_cannot_choose_the_best_dialogue_model(tmp_path: Path, alone: Parallel) -> None:
+    write_dialogues(tmp_path / "train", 1)
+    write_dialogues(tmp_path / "validation", 1, seed=1)
+    recipe = load_recipe(write_dialogue_recipe(tmp_path), ["train.best=error_rate"])
+    with pytest.raises(RecipeError, match=r"train\.best: moshi does not transcribe"):
+        assemble(recipe, alone)
