@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO
 
 import numpy as np
@@ -60,6 +61,6 @@ def _array(path: Path, name: str) -> Iterator[tuple[IO[bytes], tuple[int, ...], 
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file; correct the path") from error
     except (
-        OSError, ValueError, EOFError, RuntimeError, NotImplementedError, zlib.error, zipfile.BadZipFile,
+        OSError, ValueError, EOFError, RuntimeError, TokenError, zlib.error, zipfile.BadZipFile,
     ) as error:  # fmt: skip
         raise DataError(f"{path}: {name}: damaged, or no npz file ({error}); make it again") from error
