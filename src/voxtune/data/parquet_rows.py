@@ -41,7 +41,7 @@ def open_rows(path: Path) -> pa.Table:
         return _mapped(_copied(path))
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file; correct the path") from error
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         reason = str(error).splitlines()[0]
         raise DataError(f"{path}: damaged, or no parquet file ({reason}); make it again") from error
 
@@ -87,7 +87,7 @@ def _copied(source: Path) -> Path:
     copy = audio_cache().with_name("encoded") / f"{name}.arrow"
     if not copy.exists():
         copy.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(copy.with_suffix(".lock")):
+        with FileLock(copy.with_name(".lock")):
             if not copy.exists():
                 logger.info("%s is copied to %s", source, copy)
                 _copy(source, copy)
@@ -101,6 +101,7 @@ def _copy(source: Path, copy: Path) -> None:
             for number, batch in enumerate(file.iter_batches(ROWS_AT_ONCE, columns=SCHEMA.names)):
                 try:
                     narrow = pa.Table.from_batches([batch]).select(SCHEMA.names).cast(SCHEMA)
+                    narrow.validate(full=True)
                 except pa.ArrowInvalid as error:
                     rows = f"{number * ROWS_AT_ONCE + 1} to {number * ROWS_AT_ONCE + len(batch)}"
                     raise DataError(f"{source}: one of the rows {rows}: {error}; correct it") from error
