@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from filelock import FileLock
+
 
 def environment(name: str) -> Path:
     """Python of a virtual environment with the pins of requirements-NAME.txt beside this file.
@@ -17,10 +19,15 @@ def environment(name: str) -> Path:
     in `$XDG_CACHE_HOME/voxtune/upstream-NAME` (default ~/.cache) and rebuilt when the pins change. Building needs the
     network or a warm pip cache, more than 1 GB and a few minutes; a failing pip raises CalledProcessError.
     """
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "voxtune" / f"upstream-{name}"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_suffix(".lock")):
+        return _built(folder, name)
+
+
+def _built(folder: Path, name: str) -> Path:
     text = Path(__file__).with_name(f"requirements-{name}.txt").read_text(encoding="utf-8")
     wanted = hashlib.sha256(f"{sys.version_info[:2]} {text}".encode()).hexdigest()
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = cache / "voxtune" / f"upstream-{name}"
     python = folder / "bin" / "python"
     marker = folder / "requirements.sha256"
     if marker.exists() and marker.read_text(encoding="utf-8") == wanted:
