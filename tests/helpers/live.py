@@ -155,9 +155,9 @@ def voice(seconds: float, seed: int = 0) -> NDArray[np.float32]:
 
 
 def similarity(reference: NDArray[np.float32], other: NDArray[np.float32]) -> tuple[float, int]:
-    """Largest normalised cross-correlation (1 = same wave), and by how many samples `other` comes later."""
+    """Where in `other` the reference is found: normalised correlation (1 = same wave), and the place in samples."""
     size = 1 << (len(reference) + len(other)).bit_length()
-    product = np.fft.irfft(np.fft.rfft(other, size) * np.fft.rfft(reference, size).conj(), size)
-    shift = int(product.argmax())
-    norm = float(np.linalg.norm(reference) * np.linalg.norm(other))
-    return float(product.max()) / norm, shift if shift < size // 2 else shift - size
+    product = np.fft.irfft(np.fft.rfft(other, size) * np.fft.rfft(reference, size).conj(), size)[: len(other)]
+    place = int(product.argmax())
+    found = other[place : place + len(reference)]
+    return float(product[place] / (np.linalg.norm(reference) * np.linalg.norm(found) + 1e-12)), place
