@@ -111,9 +111,13 @@ def test_the_fields_of_a_sample_are_all_told() -> None:
     assert told == list(Sample.model_fields)
 
 
-def test_the_options_of_transcribe_are_all_told() -> None:
-    cells = " ".join(row[0] for row in rows(DOCS / "concepts/inference.md", "# Inference"))
-    command = typer.main.get_command(app).commands["transcribe"]
+@pytest.mark.parametrize(
+    ("verb", "page", "heading"),
+    [("transcribe", "inference", "# Inference"), ("converse", "dialogue", "# Dialogues that go on")],
+)
+def test_the_options_are_all_told(verb: str, page: str, heading: str) -> None:
+    cells = " ".join(row[0] for row in rows(DOCS / f"concepts/{page}.md", heading))
+    command = typer.main.get_command(app).commands[verb]
     options = {
         option
         for parameter in command.params
