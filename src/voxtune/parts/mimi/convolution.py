@@ -1,7 +1,7 @@
 """Causal convolutions over [batch, steps, channels], whole or piece by piece, as matrix products.
 
-Each product makes several output steps at once from one window of the signal laid flat: with few channels a matrix of
-one step alone would be too small to be fast. Source of the numbers: kyutai-labs/moshi 0.2.13, modules/conv.py.
+The signal lies step after step, so a window of it is a row of numbers, and neighbouring windows are a matrix that
+need not be copied together. Source of the numbers: kyutai-labs/moshi 0.2.13, modules/conv.py and modules/resample.py.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from voxtune.parts.mimi.memory import Memory
 
-ROWS = 32
-"""Output numbers that a window makes at least, where the number of steps allows it."""
+OUTPUTS = 16
+"""Numbers that a window makes at least, by making several steps: products with smaller matrices are slow."""
 
 LOG2_E = math.log2(math.e)
 
@@ -30,25 +30,25 @@ class Causal(nn.Module):
         self.elu = elu
         self.replicate = replicate
 
-    def recall(self, x: Tensor, memory: Memory, room: int) -> Tensor:
-        """The input [batch, steps, inputs] behind `room` steps, of which the last `reach` are its past."""
-        if room == 0 and not self.elu:
-            return x
+    def recall(self, x: Tensor, memory: Memory, step: int) -> Tensor:
+        """The signal [batch, steps, inputs] behind its past, in blocks of `step` steps: [batch, blocks, step * inputs].
+
+        The past fills the end of as few blocks as hold it; what lies before it there is not written.
+        """
+        room = -(-self.reach // step) * step
         laid = x.new_empty(len(x), room + x.shape[1], x.shape[2])
         now = laid[:, room:]
         if self.elu:
             write_elu(x, now)
         else:
             now.copy_(x)
-        past = memory.past.get(self)
-        if past is None:
-            laid[:, :room] = now[:, :1] if self.replicate else 0.0
-        else:
-            laid[:, : room - self.reach] = 0.0
-            laid[:, room - self.reach : room] = past
         if self.reach:
+            past = memory.past.get(self)
+            if past is None:
+                past = now[:, :1] if self.replicate else now.new_zeros(1, 1, 1)
+            laid[:, room - self.reach : room] = past
             memory.past[self] = laid[:, -self.reach :].clone()
-        return laid
+        return laid.view(len(x), -1, step * x.shape[2])
 
 
 class CausalConv(Causal):
@@ -72,28 +72,27 @@ class CausalConv(Causal):
         super().__init__((kernel - 1) * dilation + 1 - stride, elu=elu, replicate=replicate)
         layer = nn.Conv1d(inputs, outputs, kernel, stride, dilation=dilation, bias=bias)
         self.conv = nn.ModuleDict({"conv": layer})
-        self.stride = stride
-        self.dilation = dilation
-        self.outputs = outputs
+        self.inputs, self.outputs = inputs, outputs
+        self.stride, self.dilation = stride, dilation
 
     def forward(self, x: Tensor, memory: Memory, onto: Tensor | None = None) -> Tensor:
         """The output is added to `onto` where that is given."""
-        steps = x.shape[1] // self.stride
-        together = math.gcd(steps, max(1, ROWS // self.outputs))
-        step = self.stride * together
-        laid = self.recall(x, memory, -(-self.reach // step) * step)
-        weight, bias = memory.arranged((self, together), lambda: self.arrange(together))
-        bias = bias.expand(len(x), steps // together, -1) if onto is None else bias + onto.view(len(x), -1, len(bias))
-        return product(laid, step, weight, bias).view(len(x), steps, self.outputs)
+        batch, steps = len(x), x.shape[1] // self.stride
+        together = math.gcd(steps, max(1, OUTPUTS // self.outputs))
+        bias, *weights = memory.arranged((self, together), lambda: self.arrange(together))
+        out = bias.repeat(batch, steps // together, 1) if onto is None else onto.view(batch, -1, len(bias)) + bias
+        blocks = self.recall(x, memory, self.stride * together)
+        return add_products(out, blocks, weights).view(batch, steps, self.outputs)
 
     def arrange(self, together: int) -> tuple[Tensor, ...]:
-        """Weight [together * outputs, window * inputs] of `together` output steps of one window, and their bias."""
+        """Bias and weights (see `add_products`) of windows that make `together` steps each."""
         layer = self.conv["conv"]
         weight = spread(layer.weight, self.dilation).transpose(1, 2)
         late = self.stride * (together - 1)
         shifted = [F.pad(weight, (0, 0, number, late - number)) for number in range(0, late + 1, self.stride)]
+        window = torch.stack(shifted).flatten(2).flatten(0, 1)
         bias = weight.new_zeros(self.outputs) if layer.bias is None else layer.bias
-        return torch.stack(shifted).flatten(2).flatten(0, 1), bias.repeat(together)
+        return bias.repeat(together), *cut(window, self.stride * together * self.inputs)
 
 
 class CausalTransposedConv(Causal):
@@ -109,15 +108,16 @@ class CausalTransposedConv(Causal):
         self.outputs = outputs
 
     def forward(self, x: Tensor, memory: Memory) -> Tensor:
-        weight, bias = memory.arranged(self, self.arrange)
-        made = product(self.recall(x, memory, 1), 1, weight, bias.expand(*x.shape[:2], -1))
-        return made.view(len(x), -1, self.outputs)
+        batch, steps, _ = x.shape
+        bias, *weights = memory.arranged(self, self.arrange)
+        out = add_products(bias.repeat(batch, steps, 1), self.recall(x, memory, 1), weights)
+        return out.view(batch, -1, self.outputs)
 
     def arrange(self) -> tuple[Tensor, ...]:
-        """Weight [stride * outputs, 2 * inputs] of the step before and the step itself, and bias [stride * outputs]."""
+        """Bias and weights (see `add_products`) of the step before and of the step itself."""
         layer = self.convtr["convtr"]
-        itself, before = layer.weight.permute(2, 1, 0).chunk(2)
-        return torch.cat([before, itself], 2).flatten(0, 1), layer.bias.repeat(len(itself))
+        itself, before = layer.weight.transpose(1, 2).chunk(2, 1)
+        return layer.bias.repeat(itself.shape[1]), before.flatten(1), itself.flatten(1)
 
 
 class Upsampling(Causal):
@@ -134,29 +134,22 @@ class Upsampling(Causal):
         return (x[:, 1:] * itself + x[:, :-1] * before).flatten(1, 2)
 
 
-def product(laid: Tensor, step: int, weight: Tensor, bias: Tensor) -> Tensor:
-    """Each window of `laid` [batch, steps, inputs], made flat, times weight [outputs, window], plus bias.
+def add_products(out: Tensor, blocks: Tensor, weights: list[Tensor]) -> Tensor:
+    """Add to each row of `out` [batch, windows, outputs], in place, its window times the weights.
 
-    bias and the result: [batch, windows, outputs]. The windows begin `step` steps apart and overlap; the last ends
-    where `laid` ends. They are cut every `step` steps, so that each part is a matrix that lies in `laid` as it is.
+    A window is as many neighbours among `blocks` [batch, windows + len(weights) - 1, width] as there are weights
+    [width, outputs]; a weight of fewer rows is for the end of its block.
     """
-    blocks = laid.view(len(laid), -1, step * laid.shape[2])
-    count, width = bias.shape[1], blocks.shape[2]
-    for first in range(blocks.shape[1] - count + 1):
-        end = weight.shape[1] - width * (blocks.shape[1] - count - first)
-        part = weight[:, max(0, end - width) : end].T.expand(len(laid), -1, -1)
-        piece = blocks[:, first : first + count, -part.shape[1] :]
-        bias = torch.baddbmm(bias, piece, part) if first == 0 else bias.baddbmm_(piece, part)
-    return bias
+    batch, count, _ = out.shape
+    for first, weight in enumerate(weights):
+        out.baddbmm_(blocks[:, first : first + count, -len(weight) :], weight.expand(batch, -1, -1))
+    return out
 
 
-def write_elu(x: Tensor, out: Tensor) -> None:
-    """ELU of x. On a CPU by powers of two: within 1e-7 of torch's own at less than half its time."""
-    if x.device.type != "cpu" or torch.is_grad_enabled():
-        out.copy_(F.elu(x))
-    else:
-        torch.mul(x, LOG2_E, out=out).clamp_(max=0).exp2_().sub_(1)
-        torch.maximum(x, out, out=out)
+def cut(window: Tensor, width: int) -> list[Tensor]:
+    """Weight [outputs, window] as one of [width, outputs] for each of its blocks; the first may have fewer rows."""
+    ends = range(window.shape[1], 0, -width)
+    return [window[:, max(0, end - width) : end].T for end in reversed(ends)]
 
 
 def spread(weight: Tensor, dilation: int) -> Tensor:
@@ -165,3 +158,12 @@ def spread(weight: Tensor, dilation: int) -> Tensor:
         return weight
     apart = F.pad(weight[..., None], (0, dilation - 1)).flatten(2)
     return apart[..., : apart.shape[2] - dilation + 1]
+
+
+def write_elu(x: Tensor, out: Tensor) -> None:
+    """ELU of x. On a CPU by powers of two: within 1e-7 of torch's own in half its time."""
+    if x.device.type != "cpu" or torch.is_grad_enabled():
+        out.copy_(F.elu(x))
+    else:
+        torch.mul(x, LOG2_E, out=out).clamp_(max=0).exp2_().sub_(1)
+        torch.maximum(x, out, out=out)

@@ -14,7 +14,7 @@ from voxtune.parts.mimi.memory import Memory
 from voxtune.parts.rotary import rotate, rotation
 
 Window = tuple[slice, slice, Tensor]
-"""Queries, the keys that some of them see, and what is added to their scores: zero, or -infinity where one is hidden."""
+"""Queries, the keys that some of them see, and what is added to scores: zero, or -infinity where a key is hidden."""
 
 
 class WindowedAttention(nn.Module):
@@ -49,14 +49,14 @@ class WindowedAttention(nn.Module):
 
 
 class LayerScale(nn.Module):
-    """A learnt factor a channel."""
+    """Adds a branch times a learnt factor a channel; without an initial factor, the branch as it is."""
 
-    def __init__(self, width: int, initial: float) -> None:
+    def __init__(self, width: int, initial: float | None) -> None:
         super().__init__()
-        self.scale = nn.Parameter(torch.full((width,), initial))
+        self.scale = None if initial is None else nn.Parameter(torch.full((width,), initial))
 
-    def forward(self, x: Tensor) -> Tensor:
-        return x * self.scale
+    def forward(self, x: Tensor, branch: Tensor) -> Tensor:
+        return x + branch if self.scale is None else torch.addcmul(x, branch, self.scale)
 
 
 class Layer(nn.Module):
@@ -70,12 +70,12 @@ class Layer(nn.Module):
         self.norm2 = nn.LayerNorm(width)
         self.linear1 = nn.Linear(width, config.dim_feedforward, bias=False)
         self.linear2 = nn.Linear(config.dim_feedforward, width, bias=False)
-        self.layer_scale_1 = nn.Identity() if scale is None else LayerScale(width, scale)
-        self.layer_scale_2 = nn.Identity() if scale is None else LayerScale(width, scale)
+        self.layer_scale_1 = LayerScale(width, scale)
+        self.layer_scale_2 = LayerScale(width, scale)
 
     def forward(self, x: Tensor, turn: Tensor, windows: list[Window], memory: Memory) -> Tensor:
-        x = x + self.layer_scale_1(self.self_attn(self.norm1(x), turn, windows, memory))
-        return x + self.layer_scale_2(self.linear2(F.gelu(self.linear1(self.norm2(x)))))  # type: ignore[no-any-return]
+        x = self.layer_scale_1(x, self.self_attn(self.norm1(x), turn, windows, memory))
+        return self.layer_scale_2(x, self.linear2(F.gelu(self.linear1(self.norm2(x)))))  # type: ignore[no-any-return]
 
 
 class WindowedTransformer(nn.Module):
