@@ -16,8 +16,8 @@ from voxtune.parts.mimi.quantizer import SplitQuantizer
 from voxtune.parts.mimi.seanet import SeanetDecoder, SeanetEncoder
 from voxtune.parts.mimi.transformer import WindowedTransformer
 
-FRAMES_AT_ONCE = {"cpu": 64, "cuda": 4096}
-"""Frames of all signals of a batch that go through the network together: few enough for a processor's cache."""
+FRAMES_ON_CPU, FRAMES_ON_GPU = 64, 4096
+"""Frames of all signals together that go through the network at once. On a CPU few enough for its cache."""
 
 
 class Mimi(nn.Module):
@@ -123,9 +123,8 @@ class Mimi(nn.Module):
 
     def _encode(self, waveform: Tensor, memory: Memory) -> Tensor:
         """waveform [batch, frames * frame_size] -> codes [batch, codebooks, frames], in pieces."""
-        pieces = waveform.to(self.device).split(
-            self._piece(len(waveform), waveform.shape[1] // self.frame_size) * self.frame_size, 1
-        )
+        piece = self._piece(len(waveform), waveform.shape[1] // self.frame_size) * self.frame_size
+        pieces = waveform.to(self.device).split(piece, 1)
         latents = (self.encode_latent(piece[:, None], memory) for piece in pieces)
         return torch.cat([self.quantizer.encode(latent, self.codebooks, memory) for latent in latents], 2)
 
@@ -137,14 +136,18 @@ class Mimi(nn.Module):
 
     def _piece(self, batch: int, frames: int) -> int:
         """Frames of a piece, all pieces being of like length."""
-        pieces = -(-frames * batch // FRAMES_AT_ONCE[self.device.type])
+        pieces = -(-frames * batch // self._at_once)
         return -(-frames // pieces)
+
+    @property
+    def _at_once(self) -> int:
+        return FRAMES_ON_CPU if self.device.type == "cpu" else FRAMES_ON_GPU
 
     def _groups(self, frames: list[int]) -> list[list[int]]:
         """Numbers of signals that go together, the longest last: of like length, and filling one piece."""
         groups: list[list[int]] = []
         for number in sorted(range(len(frames)), key=frames.__getitem__):
-            if groups and (len(groups[-1]) + 1) * frames[number] <= FRAMES_AT_ONCE[self.device.type]:
+            if groups and (len(groups[-1]) + 1) * frames[number] <= self._at_once:
                 groups[-1].append(number)
             else:
                 groups.append([number])

@@ -86,7 +86,7 @@ class CausalConv(Causal):
 
     def arrange(self, together: int) -> tuple[Tensor, ...]:
         """Bias and weights (see `add_products`) of windows that make `together` steps each."""
-        layer = self.conv["conv"]
+        layer: nn.Conv1d = self.conv["conv"]  # type: ignore[assignment]
         weight = spread(layer.weight, self.dilation).transpose(1, 2)
         late = self.stride * (together - 1)
         shifted = [F.pad(weight, (0, 0, number, late - number)) for number in range(0, late + 1, self.stride)]
@@ -115,8 +115,9 @@ class CausalTransposedConv(Causal):
 
     def arrange(self) -> tuple[Tensor, ...]:
         """Bias and weights (see `add_products`) of the step before and of the step itself."""
-        layer = self.convtr["convtr"]
+        layer: nn.ConvTranspose1d = self.convtr["convtr"]  # type: ignore[assignment]
         itself, before = layer.weight.transpose(1, 2).chunk(2, 1)
+        assert layer.bias is not None
         return layer.bias.repeat(itself.shape[1]), before.flatten(1), itself.flatten(1)
 
 
@@ -130,7 +131,8 @@ class Upsampling(Causal):
 
     def forward(self, x: Tensor, memory: Memory) -> Tensor:
         x = self.recall(x, memory, 1)[:, :, None]
-        itself, before = self.convtr["convtr"].weight.permute(2, 1, 0).flatten(1).chunk(2)
+        layer: nn.ConvTranspose1d = self.convtr["convtr"]  # type: ignore[assignment]
+        itself, before = layer.weight.permute(2, 1, 0).flatten(1).chunk(2)
         return (x[:, 1:] * itself + x[:, :-1] * before).flatten(1, 2)
 
 

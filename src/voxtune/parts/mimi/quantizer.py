@@ -48,27 +48,24 @@ class ResidualQuantizer(nn.Module):
         return self.get_submodule(f"vq.layers.{number}._codebook")  # type: ignore[return-value]
 
     def encode(self, latent: Tensor, codebooks: int, memory: Memory) -> list[Tensor]:
-        """latent [batch, dimension, frames] -> `codebooks` tensors int64 [batch, frames].
-
-        The nearest row by Euclidean distance: |v - c|^2 = |v|^2 - 2 (v c - |c|^2 / 2), of which |v|^2 does not matter.
-        """
+        """latent [batch, dimension, frames] -> `codebooks` tensors int64 [batch, frames]."""
         left = self.input_proj(latent).transpose(1, 2).flatten(0, 1)
         codes = []
         for number in range(codebooks):
-            table, half_norm = self.table(number, memory)
-            codes.append(torch.addmm(half_norm, left, table.T, beta=-1).argmax(1))
+            table = self.table(number, memory)
+            codes.append(nearest(left, table))
             left = left - table[codes[-1]]
         return [chosen.view(len(latent), -1) for chosen in codes]
 
     def decode(self, codes: Tensor, memory: Memory) -> Tensor:
         """codes [batch, codebooks, frames] -> [batch, dimension, frames]."""
-        rows = [self.table(number, memory)[0][chosen] for number, chosen in enumerate(codes.unbind(1))]
+        rows = [self.table(number, memory)[chosen] for number, chosen in enumerate(codes.unbind(1))]
         return self.output_proj(torch.stack(rows).sum(0).transpose(1, 2))  # type: ignore[no-any-return]
 
-    def table(self, number: int, memory: Memory) -> tuple[Tensor, ...]:
-        """Rows of a codebook and half their squared norms."""
+    def table(self, number: int, memory: Memory) -> Tensor:
+        """The rows of the codebook of that number."""
         codebook = self.codebook(number)
-        return memory.arranged(codebook, lambda: (codebook.table, codebook.table.square().sum(1) / 2))
+        return memory.arranged(codebook, lambda: (codebook.table,))[0]
 
 
 class SplitQuantizer(nn.Module):
@@ -94,3 +91,12 @@ class SplitQuantizer(nn.Module):
         if codes.shape[1] > self.semantic:
             latent = latent + self.rvq_rest.decode(codes[:, self.semantic :], memory)
         return latent
+
+
+def nearest(vectors: Tensor, table: Tensor) -> Tensor:
+    """Number of the row nearest to each vector by Euclidean distance: [..., dimension] -> int64 [...].
+
+    |v - c|^2 = |v|^2 - 2 (v c - |c|^2 / 2), of which |v|^2 does not matter: one matrix product and no distances.
+    """
+    half_norm = table.square().sum(1) / 2
+    return (vectors @ table.T - half_norm).argmax(-1)
