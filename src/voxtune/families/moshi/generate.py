@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from voxtune.data.example import AudioInput
-from voxtune.data.sample import Dialogue, Sample, Word
+from voxtune.data.sample import Sample, Word
 from voxtune.errors import DataError, VoxtuneError
 from voxtune.families.family import Continuation, DialogueSettings
 from voxtune.families.moshi.delays import delayed, undelayed
@@ -63,7 +63,8 @@ def converse(
     for (sample, waveforms), (_, partner), own, both in zip(samples, starts, tokens, sounds, strict=True):
         prompt = both[:, :samples_heard]
         if waveforms:
-            prompt = torch.stack([_cut(waveforms[side], samples_heard) for side in _order(_dialogue(sample))])
+            left, right = waveforms if _speaker(sample) == "A" else waveforms[::-1]
+            prompt = torch.stack([_cut(left, samples_heard), _cut(right, samples_heard)])
         words = _words(layout, sample, own[0])
         yield Continuation(sample.key, own, both[:, samples_heard:], prompt, words, partner)
 
@@ -134,24 +135,17 @@ def _silence(layout: MoshiLayout, frames: int) -> Tensor:
 
 def _words(layout: MoshiLayout, sample: Sample, text: Tensor) -> list[Word]:
     """What the model says, with times from the first frame."""
-    assets, speaker = layout.assets, _dialogue(sample).main
+    assets, speaker = layout.assets, _speaker(sample)
     timed = words_on_frames(
         text, assets.tokenizer, frame_rate=assets.codec.frame_rate, whitespace=assets.whitespace, ids=assets.text
     )
     return [Word(speaker=speaker, text=word, start=start, end=end) for word, start, end in timed]
 
 
-def _dialogue(sample: Sample) -> Dialogue:
-    if sample.dialogue is None:
-        raise DataError(
-            f"{sample.origin}: a conversation of turns; Moshi goes on with dialogues of two speakers at once"
-        )
-    return sample.dialogue
-
-
-def _order(dialogue: Dialogue) -> tuple[int, int]:
-    """The recordings of the one that the model plays, and of its partner."""
-    return (0, 1) if dialogue.main == "A" else (1, 0)
+def _speaker(sample: Sample) -> Literal["A", "B"]:
+    """Who the model plays."""
+    assert sample.dialogue is not None, "the layout has refused it"
+    return sample.dialogue.main
 
 
 def _cut(waveform: Tensor, samples: int) -> Tensor:
