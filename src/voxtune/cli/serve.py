@@ -56,11 +56,11 @@ def serve(
     server = Server(Address(host, port, ssl_cert, ssl_key))
     place = find_device(device)
     precision = precision or ("fp32" if place.type == "cpu" else "bf16")
+    console.print(f"loading {model} on {place}, {precision}")
     loaded = load_model(model, "serve", device=str(place), precision=precision, checkpoint=checkpoint)
     duplex = loaded.family.duplex(loaded.model, loaded.layout, settings)
 
     def ready(step_seconds: float, frame_seconds: float) -> None:
-        console.print(f"{model} on {loaded.device}, {precision}")
         console.print(f"a frame of {frame_seconds * 1000:.0f} ms takes {step_seconds * 1000:.1f} ms")
         if step_seconds > frame_seconds:
             console.print("slower than real time: conversations fall behind until they are ended", style="bold red")

@@ -18,6 +18,7 @@ from voxtune.serving.session import Limits
 
 LARGEST_MESSAGE = 1 << 20
 """Bytes of a message that is read at all; a session's own limit is far smaller and tells the client why."""
+EVERYWHERE = ("0.0.0.0", "::")
 STOP_SECONDS = 5
 """How long Ctrl-C waits for conversations to end."""
 
@@ -50,9 +51,10 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Of the page."""
+        """Of the page, as this machine calls it."""
         scheme = "https" if self._address.certificate else "http"
-        host = f"[{self._address.host}]" if ":" in self._address.host else self._address.host
+        host = "localhost" if self._address.host in EVERYWHERE else self._address.host
+        host = f"[{host}]" if ":" in host else host
         return f"{scheme}://{host}:{self._socket.getsockname()[1]}/"
 
     def run(self, duplex: Duplex, name: str, ready: Callable[[float, float], None]) -> None:

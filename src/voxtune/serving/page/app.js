@@ -25,6 +25,7 @@ let recording = new Recording();
 let talked = 0; // seconds
 let lastText = -Infinity; // when, in seconds of the conversation
 let buffered = 0; // seconds that wait to be played
+let leftOut = 0; // seconds that were not played, to catch up after a stall
 
 function show(state, text) {
   document.body.dataset.state = state;
@@ -57,7 +58,7 @@ function report({ heard, said, buffered: waiting, skipped }) {
   recording.push(said, heard);
   talked += heard.length / RATE;
   buffered = waiting;
-  document.body.dataset.skipped = skipped;
+  leftOut = skipped;
   call?.push(heard);
 }
 
@@ -65,6 +66,7 @@ function numbers() {
   if (document.body.dataset.state !== "talking") return;
   element("delay").textContent = milliseconds(call.sent - call.received + buffered + sound.outputLatency);
   element("buffer").textContent = milliseconds(buffered);
+  element("skipped").textContent = `${leftOut.toFixed(1)} s`;
   element("time").textContent = clock(talked);
   modelMeter.announce();
   yourMeter.announce();

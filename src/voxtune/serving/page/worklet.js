@@ -3,7 +3,7 @@
 const CHUNK = 1024; // samples that are reported at once: whole quanta of 128
 const CUSHION = 0.06; // seconds to wait with the first sound after a gap, so that the next one may be that late
 const ENOUGH = 0.4; // seconds of buffer beyond which quiet moments are left out, to catch up after a stall
-const TOO_MUCH = 3; // seconds of buffer beyond which the oldest is left out, quiet or not
+const TOO_MUCH = 1; // seconds of buffer beyond which the oldest is left out down to ENOUGH, quiet or not
 const QUIET = 0.01;
 
 class Conversation extends AudioWorkletProcessor {
@@ -53,11 +53,9 @@ class Conversation extends AudioWorkletProcessor {
       this.#cushion -= target.length;
       return;
     }
+    const late = this.#buffered > TOO_MUCH * sampleRate;
     this.#read(target);
-    while (
-      this.#buffered > TOO_MUCH * sampleRate ||
-      (this.#buffered > ENOUGH * sampleRate && target.every((sample) => Math.abs(sample) < QUIET))
-    ) {
+    while (this.#buffered > ENOUGH * sampleRate && (late || target.every((sample) => Math.abs(sample) < QUIET))) {
       this.#skipped += target.length;
       this.#read(target);
     }
