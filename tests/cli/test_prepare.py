@@ -61,7 +61,7 @@ def test_unused_keys_are_said(folder: Path) -> None:
     ("arguments", "message"),
     [
         (["train_wav.scp", "-o", "train_wav.scp"], "train_wav.scp is a source and would be overwritten"),
-        (["train_wav.scp", "-o", "out.parquet"], "out.parquet: no layout has this ending"),
+        (["train_wav.scp", "-o", "out.xml"], "out.xml: no layout has this ending"),
         (["train_wav.scp", "-o", "out.jsonl", "--to", "kaldi"], "'kaldi' is no data layout"),
         (["train_wav.scp", "-o", "wavs", "--to", "voxtune_jsonl"], "wavs: cannot be written"),
         (["train_wav.scp", "-o", ".", "--to", "plain_jsonl"], ".: cannot be written"),
@@ -72,7 +72,7 @@ def test_unused_keys_are_said(folder: Path) -> None:
         ),
         (["none.jsonl", "-o", "out.jsonl"], "none.jsonl: no such file"),
         (["wavs/u1.wav", "-o", "out.jsonl"], "wavs/u1.wav:1: not UTF-8 text"),
-        (["wavs", "-o", "out.jsonl"], "wavs: cannot be read (Is a directory)"),
+        (["wavs", "-o", "out.jsonl"], "wavs: holds recordings but no words (NAME.json); add them"),
     ],
 )
 def test_what_cannot_be_done_is_said(folder: Path, arguments: list[str], message: str) -> None:

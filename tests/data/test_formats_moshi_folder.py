@@ -83,9 +83,13 @@ def test_partners_that_lack_are_named(tmp_path: Path) -> None:
 
 def test_one_folder_of_two(tmp_path: Path) -> None:
     audio, text = two_folders(tmp_path, ["a"])
-    with pytest.raises(DataError, match=rf"^{audio}: holds audio alone; give the folder that holds text together"):
+    with pytest.raises(
+        DataError, match=rf"^{audio}: holds recordings but no words \(NAME.json\); add them, or give the folder"
+    ):
         read_samples(audio)
-    with pytest.raises(DataError, match=rf"^{text}: holds text alone; give the folder that holds audio together"):
+    with pytest.raises(
+        DataError, match=rf"^{text}: holds words \(NAME.json\) but no recordings; add them, or give the folder"
+    ):
         read_samples([tmp_path, text], "moshi")
 
 
@@ -93,7 +97,7 @@ def test_no_folder_of_dialogues(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     with pytest.raises(DataError, match=r": in no known layout, a folder without files of one; the layouts are"):
         recognised(tmp_path)
-    with pytest.raises(DataError, match=r": holds neither audio nor text; give another folder"):
+    with pytest.raises(DataError, match=r": holds neither recordings nor words \(NAME.json\); give another folder"):
         read_samples(tmp_path, "moshi")
     with pytest.raises(DataError, match=r"notes\.txt: no folder; give the folder that has audio and text in it"):
         read_samples(tmp_path / "notes.txt", "moshi")

@@ -78,7 +78,7 @@ def test_partners_that_lack_are_named(tmp_path: Path) -> None:
     ]
     words = words.rename(tmp_path / "words")
     assert [sample.key for sample in collect_samples([words, audio], None, Problems())] == ["c"]
-    with pytest.raises(DataError, match=r"tokenized_audio: holds tokenized_audio alone; give the folder that holds"):
+    with pytest.raises(DataError, match=r"tokenized_audio: holds codes \(NAME.npz\) but no text tokens"):
         read_samples(audio)
 
 

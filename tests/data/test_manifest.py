@@ -69,7 +69,7 @@ def test_a_named_layout_wins(folder: Path) -> None:
     with pytest.raises(DataError, match=r"plain\.dat: in no known layout.*\n.*fun_asr_chatml: (.*\n)+.*plain_jsonl: "):
         read_samples(folder / "plain.dat")
     assert read_samples(folder / "plain.dat", "plain_table")[0].key == "u1"
-    with pytest.raises(DataError, match="'kaldi' is no data layout; there are fun_asr_chatml, .*plain_jsonl"):
+    with pytest.raises(DataError, match=r"'kaldi' is no data layout; there are fun_asr_chatml, .*plain_jsonl"):
         read_samples(folder / "plain.dat", "kaldi")
 
 

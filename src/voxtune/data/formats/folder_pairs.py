@@ -10,10 +10,13 @@ from voxtune.errors import DataError
 
 
 def folder_pairs(
-    folders: Sequence[Path], names: tuple[str, str], holds: Callable[[Path], Collection[str]]
+    folders: Sequence[Path],
+    names: tuple[str, str],
+    contents: tuple[str, str],
+    holds: Callable[[Path], Collection[str]],
 ) -> list[tuple[Path, Path]]:
     """The pairs that folders name: a folder has both of `names` as subfolders, or holds the files of both, or is one of
-    two. `holds` says whose files a folder has.
+    two. contents: what the files of each hold, in words; holds: whose files a folder has.
 
     Raises DataError naming a folder without files, or without its partner.
     """
@@ -27,15 +30,15 @@ def folder_pairs(
             continue
         held = holds(folder)
         if not held:
-            raise DataError(f"{folder}: holds neither {names[0]} nor {names[1]}; give another folder")
+            raise DataError(f"{folder}: holds neither {contents[0]} nor {contents[1]}; give another folder")
         if len(held) == 2:
             pairs.append((folder, folder))
         else:
             halves[next(iter(held))].append(folder)
     first, second = (halves[name] for name in names)
     if len(first) != len(second):
-        (have, lack), odd = (names, first) if len(first) > len(second) else (names[::-1], second)
-        raise DataError(f"{odd[-1]}: holds {have} alone; give the folder that holds {lack} together with it")
+        (have, lack), odd = (contents, first) if len(first) > len(second) else (contents[::-1], second)
+        raise DataError(f"{odd[-1]}: holds {have} but no {lack}; add them, or give the folder of them together with it")
     return pairs + list(zip(first, second, strict=True))
 
 

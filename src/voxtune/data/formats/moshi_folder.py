@@ -19,6 +19,7 @@ from voxtune.errors import DataError
 from voxtune.files import atomic_folder
 
 FOLDERS = ("audio", "text")
+CONTENTS = ("recordings", "words (NAME.json)")
 RECORDINGS = (".wav", ".flac", ".mp3", ".ogg", ".opus")
 WORDS = (".json",)
 
@@ -53,7 +54,7 @@ class MoshiFolder(Format):
 
     def read(self, files: Sequence[Path], problems: Problems) -> list[Sample]:
         samples = []
-        for audio, text in folder_pairs(files, FOLDERS, _holds):
+        for audio, text in folder_pairs(files, FOLDERS, CONTENTS, _holds):
             recordings, lists = files_of(audio, RECORDINGS), files_of(text, WORDS)
             for name, recording, words in partners(recordings, lists, (audio, text), (".wav", ".json"), problems):
                 found = read_words(words, problems)

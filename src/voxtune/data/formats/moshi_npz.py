@@ -16,6 +16,7 @@ from voxtune.data.sample import Dialogue, Encoded, Sample
 from voxtune.errors import DataError
 
 FOLDERS = (AUDIO_FOLDER, TEXT_FOLDER)
+CONTENTS = ("codes (NAME.npz)", "text tokens (NAME.npz)")
 ENDINGS = (".npz",)
 
 
@@ -34,7 +35,7 @@ class MoshiNpz(Format):
 
     def read(self, files: Sequence[Path], problems: Problems) -> list[Sample]:
         samples = []
-        for audio, text in folder_pairs(files, FOLDERS, _holds):
+        for audio, text in folder_pairs(files, FOLDERS, CONTENTS, _holds):
             codes, texts = files_of(audio, ENDINGS), files_of(text, ENDINGS)
             for name, code_file, text_file in partners(codes, texts, (audio, text), (".npz", ".npz"), problems):
                 try:
