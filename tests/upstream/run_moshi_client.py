@@ -1,8 +1,8 @@
 """Talk with kyutai's own client: `python run_moshi_client.py URL SAID HEARD`.
 
-Run by the Python of the environment in requirements-moshi.txt; it must not import voxtune. SAID: npy, float32 samples at
-24 kHz that its microphone hears; HEARD: npy to write, what its loudspeaker plays until it has played as much. Its text
-goes to standard output. There is no sound card: a sounddevice without one stands in.
+Run by the Python of the environment in requirements-moshi.txt; it must not import voxtune. SAID: npy, float32 samples
+at 24 kHz that its microphone hears; HEARD: npy to write, what its loudspeaker plays until it has played as much. Its
+text goes to standard output. There is no sound card: a sounddevice without one stands in.
 """
 
 import argparse

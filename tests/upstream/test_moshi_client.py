@@ -38,18 +38,17 @@ def test_audio_and_text_go_both_ways(command: list[str], tmp_path: Path) -> None
 def test_it_waits_in_line_and_is_served(command: list[str], tmp_path: Path) -> None:
     """It speaks from its first moment, before it is its turn."""
     duplex = EchoDuplex()
-    with serving(duplex) as url:
-        with Client(url) as first:
-            first.expect(Kind.HANDSHAKE)
-            files = [str(tmp_path / "said.npy"), str(tmp_path / "heard.npy")]
-            with subprocess.Popen([*command, url, *files], stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as client:
-                assert client.stdout
-                output = b""
-                while b"kind 4" not in output:  # it says so of the place in line, as of the handshake
-                    output += client.stdout.read1()
-                    assert client.poll() is None, output
-                first.socket.close()
-                rest, _ = client.communicate(timeout=60)
+    with serving(duplex) as url, Client(url) as first:
+        first.expect(Kind.HANDSHAKE)
+        files = [str(tmp_path / "said.npy"), str(tmp_path / "heard.npy")]
+        with subprocess.Popen([*command, url, *files], stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as client:
+            assert client.stdout
+            output = b""
+            while b"kind 4" not in output:  # it says so of the place in line, as of the handshake
+                output += client.stdout.read1()
+                assert client.poll() is None, output
+            first.socket.close()
+            rest, _ = client.communicate(timeout=60)
     assert client.returncode == 0, rest[-3000:]
     assert len(duplex.heard) == 3
     assert b"kind 0" in rest or b"kind 0" in output
