@@ -36,7 +36,8 @@ def _kernel(source: int, target: int) -> tuple[Tensor, int]:
     cutoff = min(source, target) * ROLLOFF
     width = math.ceil(ZERO_CROSSINGS * source / cutoff)
     taps = torch.arange(-width, width + source, dtype=torch.float64) / source
-    phases = -torch.arange(target, dtype=torch.float64)[:, None, None] / target
+    # torchaudio rounds the phases, and them alone, to float32.
+    phases = -torch.arange(target, dtype=torch.float32)[:, None, None] / target
     time = ((phases + taps) * cutoff).clamp(-ZERO_CROSSINGS, ZERO_CROSSINGS)
     window = torch.cos(time * math.pi / ZERO_CROSSINGS / 2) ** 2
     return (torch.sinc(time) * window * cutoff / source).float(), width

@@ -103,7 +103,10 @@ class Mimi(nn.Module):
 
     @torch.no_grad()
     def decode(self, codes: Sequence[Tensor]) -> list[Tensor]:
-        """int64 codes [codebooks, frames], all of the same codebooks -> float32 waveforms [frames * frame_size]."""
+        """int64 codes [codebooks, frames], all of as many codebooks -> float32 waveforms [frames * frame_size]."""
+        for number, each in enumerate(codes):
+            if each.dim() != 2 or each.shape[1] == 0 or len(each) != len(codes[0]):
+                raise VoxtuneError(f"Codes {number} have the shape {list(each.shape)}, not [{len(codes[0])}, frames]")
         memory = Memory()
         waveforms: dict[int, Tensor] = {}
         for group in self._groups([each.shape[1] for each in codes]):
@@ -114,11 +117,11 @@ class Mimi(nn.Module):
         return [waveforms[number] for number in range(len(codes))]
 
     def encoder_stream(self, batch: int) -> EncoderStream:
-        """A new stream of `batch` waveforms that come in piece by piece."""
+        """A new stream of `batch` waveforms."""
         return EncoderStream(self, batch)
 
     def decoder_stream(self, batch: int) -> DecoderStream:
-        """A new stream of codes of `batch` waveforms that come in piece by piece."""
+        """A new stream of codes of `batch` waveforms."""
         return DecoderStream(self, batch)
 
     def _encode(self, waveform: Tensor, memory: Memory) -> Tensor:
@@ -130,6 +133,13 @@ class Mimi(nn.Module):
 
     def _decode(self, codes: Tensor, memory: Memory) -> Tensor:
         """codes [batch, codebooks, frames] -> waveform [batch, frames * frame_size], in pieces."""
+        sizes = self.config.quantizer
+        if not sizes.n_q_semantic <= codes.shape[1] <= sizes.n_q:
+            raise VoxtuneError(f"{codes.shape[1]} codebooks to decode with a codec that has {sizes.n_q}")
+        if codes.min() < 0 or codes.max() >= sizes.bins:
+            raise VoxtuneError(
+                f"Codes from {codes.min()} to {codes.max()} to decode; the codec has 0 to {sizes.bins - 1}"
+            )
         pieces = codes.to(self.device).split(self._piece(len(codes), codes.shape[2]), 2)
         latents = (self.quantizer.decode(piece, memory) for piece in pieces)
         return torch.cat([self.decode_latent(latent, memory)[:, 0] for latent in latents], 1)
@@ -155,7 +165,10 @@ class Mimi(nn.Module):
 
 
 class EncoderStream:
-    """Waveforms to codes as they come in; the pieces may have any number of frames and give what the whole gives."""
+    """Waveforms to codes as they come in: pieces of any number of frames give what the whole gives.
+
+    The codec's weights must not change as long as the stream is used.
+    """
 
     def __init__(self, codec: Mimi, batch: int) -> None:
         self.codec = codec
@@ -174,7 +187,7 @@ class EncoderStream:
 
 
 class DecoderStream:
-    """Codes to waveforms as they come in."""
+    """Codes to waveforms as they come in; the counterpart of `EncoderStream`."""
 
     def __init__(self, codec: Mimi, batch: int) -> None:
         self.codec = codec
