@@ -37,8 +37,11 @@ def sample_rules(
         if sample.dialogue is None and not any(t.text.strip() for t in sample.turns if t.role == "assistant"):
             yield "text", "no text to learn: the answer is empty; add it or leave the sample out", "error"
     elif len(seconds) == len(recordings) and not isinstance(tokens, DataError):
-        for problem in layout.problems(sample, seconds):
+        problems = layout.problems(sample, seconds)
+        for problem in problems:
             yield "sample", problem, "error"
+        for remark in [] if problems else layout.warnings(sample, seconds):
+            yield "sample", remark, "warning"
 
 
 def _text_rules(sample: Sample) -> Iterator[Rule]:

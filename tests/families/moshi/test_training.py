@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from tests.helpers.dialogue_corpus import write_dialogue_recipe, write_dialogues
+from voxtune.checking import check_recipe
 from voxtune.cli.main import app
 from voxtune.data.example import IGNORED
 from voxtune.data.manifest import read_samples
@@ -114,3 +116,17 @@ def test_an_error_rate_cannot_choose_the_best_dialogue_model(tmp_path: Path, alo
     recipe = load_recipe(write_dialogue_recipe(tmp_path), ["train.best=error_rate"])
     with pytest.raises(RecipeError, match=r"train\.best: moshi does not transcribe"):
         assemble(recipe, alone)
+
+
+def test_check_says_what_text_is_not_learned(tmp_path: Path) -> None:
+    write_dialogues(tmp_path / "train", 1)
+    words = [{"speaker": "A", "word": "ひ", "start": 0.1, "end": 0.2}]
+    times = [1.5 + n / 100 for n in range(40)]
+    words += [{"speaker": "A", "word": "station", "start": start, "end": start + 0.01} for start in times]
+        {"speaker": "A", "word": "station", "start": 1.5 + n / 100, "end": 1.5 + (n + 1) / 100} for n in range(40)
+    ]
+    (tmp_path / "train" / "d000.json").write_text(json.dumps(words))
+    report = check_recipe(load_recipe(write_dialogue_recipe(tmp_path)), quick=True)
+    found = [finding.message for finding in report.warnings if finding.field == "sample"]
+    assert any("text tokens of speaker A find no frame" in message for message in found)
+    assert not report.errors
