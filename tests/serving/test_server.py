@@ -197,6 +197,20 @@ class TestVanished:
                 answers(second, voice(1))
             dead.close()
 
+    def test_a_client_that_never_reads(self, duplex: EchoDuplex) -> None:
+        """The answers to its pings fill the connection, until nothing goes through any more."""
+        ping = b"\x82\xfe" + (60_001).to_bytes(2, "big") + bytes(4) + b"\x06" + bytes(60_000)  # masked with zeros
+        with serving(duplex, Limits(quiet=1.0)) as url, handshake_and_silence(url) as deaf:
+            deaf.settimeout(0.5)
+            with pytest.raises(OSError, match="timed out|reset|pipe"):
+                while True:
+                    deaf.sendall(ping)
+            with Client(url) as second:
+                while second.receive().kind is not Kind.HANDSHAKE:
+                    pass
+                second.socket.send(Message(Kind.PING).encode())
+                second.expect(Kind.PING)
+
     def test_no_audio(self, duplex: EchoDuplex) -> None:
         with serving(duplex, Limits(quiet=0.2)) as url, Client(url) as client:
             client.expect(Kind.HANDSHAKE)

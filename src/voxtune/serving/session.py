@@ -121,14 +121,13 @@ class Session:
         try:
             async with asyncio.timeout(self._limits.quiet):
                 await self._websocket.send_bytes(message.encode())
-        except TimeoutError:
-            log.info("%s takes nothing any more", self._name)
-            raise WebSocketDisconnect(INTERNAL_ERROR) from None
+        except (TimeoutError, RuntimeError) as failure:  # it takes nothing any more, or its pings were not answered
+            raise WebSocketDisconnect(INTERNAL_ERROR) from failure
 
     async def _end(self, reason: Exception) -> None:
         log.warning("%s: %s", self._name, reason)
         try:
             await self._send(error(str(reason)))
             await self._websocket.close(POLICY_VIOLATION if isinstance(reason, ClientError) else INTERNAL_ERROR)
-        except WebSocketDisconnect:
+        except (WebSocketDisconnect, RuntimeError):
             log.info("%s left before it was told", self._name)
