@@ -80,7 +80,7 @@ class CausalConv(Causal):
         batch, steps = len(x), x.shape[1] // self.stride
         together = math.gcd(steps, max(1, OUTPUTS // self.outputs))
         bias, *weights = memory.arranged((self, together), lambda: self.arrange(together))
-        out = bias.repeat(batch, steps // together, 1) if onto is None else onto.view(batch, -1, len(bias)) + bias
+        out = bias.repeat(batch, steps // together, 1) if onto is None else onto.reshape(batch, -1, len(bias)) + bias
         blocks = self.recall(x, memory, self.stride * together)
         return add_products(out, blocks, weights).view(batch, steps, self.outputs)
 
