@@ -25,6 +25,7 @@ DELAY = 2
 """Frames until an EchoDuplex answers."""
 LOUD = 0.01
 """Mean absolute sample from which on a frame is no silence."""
+HERE = Address("127.0.0.1", 0)
 PATIENCE = 60
 """Seconds after which a test gives up on what should happen at once."""
 
@@ -66,9 +67,9 @@ def _loud(waveform: Tensor) -> bool:
 
 
 @contextmanager
-def serving(duplex: Duplex, limits: Limits | None = None) -> Iterator[str]:
+def serving(duplex: Duplex, limits: Limits | None = None, address: Address = HERE) -> Iterator[str]:
     """A server in a thread; yields the page's URL."""
-    server = Server(Address("127.0.0.1", 0), limits)
+    server = Server(address, limits)
     ready = threading.Event()
     thread = threading.Thread(target=server.run, args=(duplex, "a test", lambda step, frame: ready.set()))
     thread.start()

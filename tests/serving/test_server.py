@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import socket
+import ssl
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import urlopen
 
@@ -202,7 +206,7 @@ class TestVanished:
         ping = b"\x82\xfe" + (60_001).to_bytes(2, "big") + bytes(4) + b"\x06" + bytes(60_000)  # masked with zeros
         with serving(duplex, Limits(quiet=1.0)) as url, handshake_and_silence(url) as deaf:
             deaf.settimeout(0.5)
-            with pytest.raises(OSError, match="timed out|reset|pipe"):
+            with pytest.raises(OSError, match=r"timed out|reset|pipe"):
                 while True:
                     deaf.sendall(ping)
             with Client(url) as second:
@@ -352,10 +356,23 @@ class TestAddress:
         with pytest.raises(VoxtuneError, match=r"nowhere\.invalid"):
             Server(Address("nowhere.invalid", 0))
 
-    def test_a_missing_certificate(self, tmp_path) -> None:
+    @pytest.mark.skipif(shutil.which("openssl") is None, reason="there is no openssl to make a certificate")
+    def test_https(self, duplex: EchoDuplex, tmp_path: Path) -> None:
+        certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+        request = ["openssl", "req", "-x509", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
+        names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
+        files = ["-keyout", str(key), "-out", str(certificate)]
+        subprocess.run([*request, *names, *files], check=True, capture_output=True)
+        trusted = ssl.create_default_context(cafile=certificate)
+        with serving(duplex, address=Address("127.0.0.1", 0, certificate, key)) as url:
+            assert url.startswith("https://127.0.0.1:")
+            with urlopen(url + "api/model", context=trusted, timeout=PATIENCE) as answer:
+                assert answer.status == 200
+
+    def test_a_missing_certificate(self, tmp_path: Path) -> None:
         with pytest.raises(VoxtuneError, match=r"absent\.pem"):
             Server(Address("127.0.0.1", 0, tmp_path / "absent.pem", tmp_path / "key.pem"))
 
-    def test_a_key_without_certificate(self, tmp_path) -> None:
+    def test_a_key_without_certificate(self, tmp_path: Path) -> None:
         with pytest.raises(VoxtuneError, match="give both"):
             Server(Address("127.0.0.1", 0, key=tmp_path / "key.pem"))
