@@ -13,7 +13,7 @@ from torch import Tensor
 
 from voxtune.families.moshi import TINY
 from voxtune.families.moshi.checkpoint import load_folder
-from voxtune.families.moshi.config import Options
+from voxtune.families.moshi.config import LmConfig, Options
 from voxtune.families.moshi.folder_config import lm_kwargs, read_mapping
 from voxtune.families.moshi.model import Moshi
 from voxtune.families.moshi.tensor_names import from_ours, to_fine_tuning, to_published
@@ -57,6 +57,17 @@ def write_upstream(folder: Path, tensors: dict[str, Tensor], weights: str, sizes
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / weights)
     if sizes is not None:
         write_json(folder / sizes, lm_kwargs(model.config))
+    return folder
+
+
+def variant(folder: Path, sizes: LmConfig, seed: int = 1) -> Path:
+    """A folder of a relative of Moshi, with random weights."""
+    torch.manual_seed(seed)
+    model = Moshi(sizes)
+    folder.mkdir()
+    tensors = to_published(from_ours(model.state_dict(), sizes))
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / "model.safetensors")
+    write_json(folder / "config.json", lm_kwargs(sizes))
     return folder
 
 

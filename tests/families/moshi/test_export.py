@@ -9,17 +9,17 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from tests.families.moshi.text_models import english
-from tests.helpers.moshi_folder import CODEC, TOKENIZER, shaken, tiny, with_lora, write_json
+from tests.helpers.moshi_folder import CODEC, TOKENIZER, shaken, tiny, variant, with_lora
 from voxtune.errors import CheckpointError
 from voxtune.families import find
 from voxtune.families.moshi.checkpoint import load_folder
-from voxtune.families.moshi.config import LmConfig, Options
+from voxtune.families.moshi.config import Options
 from voxtune.families.moshi.folder_config import lm_kwargs, read_mapping
 from voxtune.families.moshi.model import Moshi
-from voxtune.families.moshi.tensor_names import from_ours, to_published
+from voxtune.families.moshi.tensor_names import from_ours
 from voxtune.families.moshi.upstream_folder import write_folder
 from voxtune.families.weights import read_weights
 from voxtune.parts.lora import LoraSettings, lora_layers, merge_lora
@@ -40,17 +40,6 @@ def assert_comes_back(model: Moshi, folder: Path, target: str) -> Moshi:
     assert ours.keys() == theirs.keys()
     assert not [name for name in ours if not torch.equal(ours[name], theirs[name])]
     return again
-
-
-def variant(folder: Path, sizes: LmConfig, seed: int = 1) -> Path:
-    """A folder of a relative of Moshi, with random weights."""
-    torch.manual_seed(seed)
-    model = Moshi(sizes)
-    folder.mkdir()
-    tensors = to_published(from_ours(model.state_dict(), sizes))
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / "model.safetensors")
-    write_json(folder / "config.json", lm_kwargs(sizes))
-    return folder
 
 
 def elsewhere(**options: Any) -> Options:
