@@ -132,7 +132,6 @@ restart.onclick = () => {
 mute.onclick = () => {
   const muted = mute.getAttribute("aria-pressed") !== "true";
   mute.setAttribute("aria-pressed", muted);
-  mute.textContent = muted ? "Unmute" : "Mute";
   sound?.mute(muted);
 };
 save.onclick = () => recording.save();
