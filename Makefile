@@ -30,7 +30,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/installed-for-development: $(VENV)/installed
-	$(BIN)/pip install --quiet -c constraints.txt -e ".[dev,japanese]"
+	$(BIN)/pip install --quiet -c constraints.txt -e ".[dev,japanese,serve]"
 	touch $@
 
 clean:
