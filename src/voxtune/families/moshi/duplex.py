@@ -81,25 +81,22 @@ class MoshiDuplex(Duplex):
 
     def __init__(self, model: Moshi, layout: MoshiLayout, settings: DialogueSettings) -> None:
         self.assets = layout.assets
-        self.device = model.text_linear.weight.device
-        self.codec = layout.assets.codec.to(self.device)
-        self.sample_rate, self.frame_size = self.codec.sample_rate, self.codec.frame_size
+        codec = layout.assets.codec.to(model.text_linear.weight.device)
+        self.sample_rate, self.frame_size = codec.sample_rate, codec.frame_size
+        self.encoder, self.decoder = codec.encoder_stream(1), codec.decoder_stream(1)
+        self.bytes = codecs.getincrementaldecoder("utf-8")("replace")
         self.rows = LiveRows(model, frame_sampling(settings), [settings.seed])
-        self._begin()
 
     def reset(self) -> None:
+        self.encoder.memory.forget()
+        self.decoder.memory.forget()
+        self.bytes.reset()
         self.rows.reset()
-        self._begin()
-
-    def _begin(self) -> None:
-        self.encoder, self.decoder = self.codec.encoder_stream(1), self.codec.decoder_stream(1)
-        self.bytes = codecs.getincrementaldecoder("utf-8")("replace")
 
     def step(self, waveform: Tensor) -> tuple[Tensor | None, str]:
-        first = self.rows.frame == 0
-        codes = self.encoder.step(waveform.to(self.device)[None])
-        if first:
-            self.encoder = self.codec.encoder_stream(1)
+        codes = self.encoder.step(waveform[None])
+        if self.rows.frame == 0:
+            self.encoder.memory.forget()
         tokens = self.rows.step(codes[:, :, 0])
         if tokens is None:
             return None, ""

@@ -87,10 +87,9 @@ def sound(model: Moshi, layout: MoshiLayout, tokens: Tensor) -> Tensor:
 
 def _stereo(layout: MoshiLayout, tokens: Sequence[Tensor]) -> list[Tensor]:
     """How frames of tokens [1 + n_q, frames] sound, [2, samples] each, on the CPU."""
-    codec, codebooks = layout.assets.codec, layout.config.codebooks
-    device = next(codec.parameters()).device
-    sides = [side.to(device) for each in tokens for side in (each[1 : 1 + codebooks], each[1 + codebooks :])]
-    waveforms = [waveform.cpu() for waveform in codec.decode(sides)]
+    codebooks = layout.config.codebooks
+    sides = [side for each in tokens for side in each[1:].split(codebooks)]
+    waveforms = [waveform.cpu() for waveform in layout.assets.codec.decode(sides)]
     return [torch.stack(pair) for pair in zip(waveforms[::2], waveforms[1::2], strict=True)]
 
 
@@ -120,17 +119,14 @@ def _start(
 def _encoded(layout: MoshiLayout, waveforms: Sequence[Tensor], frames: int) -> list[AudioInput]:
     """Codes of the first frames of recordings, none for none."""
     codec = layout.assets.codec
-    device = next(codec.parameters()).device
-    beginnings = [waveform[: frames * codec.frame_size].to(device) for waveform in waveforms]
-    codes = codec.encode(beginnings) if beginnings else []
+    codes = codec.encode([waveform[: frames * codec.frame_size] for waveform in waveforms])
     return [AudioInput(each.T.cpu(), 0, each.shape[1]) for each in codes]
 
 
 def _silence(layout: MoshiLayout, frames: int) -> Tensor:
     """The codes of frames without a sound, [codebooks, frames]."""
     codec = layout.assets.codec
-    silence = torch.zeros(frames * codec.frame_size, device=next(codec.parameters()).device)
-    return codec.encode([silence])[0].cpu()
+    return codec.encode([torch.zeros(frames * codec.frame_size)])[0].cpu()
 
 
 def _words(layout: MoshiLayout, sample: Sample, text: Tensor) -> list[Word]:
