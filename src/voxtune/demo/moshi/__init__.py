@@ -1,0 +1,1 @@
+"""Moshi learns to be a station desk."""
