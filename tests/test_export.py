@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -114,6 +114,20 @@ def test_merge(tmp_path: Path, kind: dict[str, bool]) -> None:
     assert not torch.equal(model.state_dict()[q_proj], base[q_proj])
 
 
+@pytest.mark.parametrize("merge", [False, True])
+@pytest.mark.parametrize("dtype", ["bf16", "fp32"])
+def test_dtype(tmp_path: Path, dtype: Literal["bf16", "fp32"], merge: bool) -> None:
+    run = write_run(tmp_path, LORA)
+    report = export(run, tmp_path / "out", dtype=dtype, merge=merge, verify=True)
+    assert report["dtype"] == dtype
+    stored = torch.load(tmp_path / "out" / "model.pt", weights_only=True)["state_dict"]
+    assert {tensor.dtype for tensor in stored.values()} == {torch.bfloat16 if dtype == "bf16" else torch.float32}
+    written, trained = loaded(tmp_path / "out").state_dict(), load_run(run).model.state_dict()
+    for name in ("audio_adaptor.linear1.weight", "audio_encoder.encoders0.0.feed_forward.w_1.weight"):
+        expected = trained[name].bfloat16().float() if dtype == "bf16" else trained[name]
+        assert torch.equal(written[name], expected)
+
+
 def test_best_and_last(tmp_path: Path) -> None:
     run = write_run(tmp_path, FULL)
     assert export(run, tmp_path / "best")["checkpoint"] == {"which": "best", "step": 1, "metrics": {"loss": 1.0}}
@@ -144,10 +158,10 @@ def test_a_folder_that_differs_is_not_kept(tmp_path: Path, monkeypatch: pytest.M
     family = load_run(run).family
     write = type(family).export
 
-    def careless(self: Any, model: FunAsrNano, folder: Path, target: str) -> None:
+    def careless(self: Any, model: FunAsrNano, folder: Path, target: str, dtype: torch.dtype | None) -> None:
         with torch.no_grad():
             model.audio_adaptor.linear2.bias += 0.01
-            write(self, model, folder, target)
+            write(self, model, folder, target, dtype)
             model.audio_adaptor.linear2.bias -= 0.01
 
     monkeypatch.setattr(type(family), "export", careless)
@@ -161,11 +175,11 @@ def test_a_tensor_that_no_sample_reaches_is_compared_too(tmp_path: Path, monkeyp
     family = load_run(run).family
     write = type(family).export
 
-    def careless(self: Any, model: FunAsrNano, folder: Path, target: str) -> None:
+    def careless(self: Any, model: FunAsrNano, folder: Path, target: str, dtype: torch.dtype | None) -> None:
         assert model.ctc is not None
         with torch.no_grad():
             model.ctc.ctc_lo.bias += 1
-            write(self, model, folder, target)
+            write(self, model, folder, target, dtype)
             model.ctc.ctc_lo.bias -= 1
 
     monkeypatch.setattr(type(family), "export", careless)
@@ -198,5 +212,9 @@ def test_command(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, [str(run), "-o", str(tmp_path / "out"), "--merge", "--verify"])
     assert result.exit_code == 0, result.output
     assert "verified" in result.output
+    assert json.loads((tmp_path / "out/export.json").read_text())["dtype"] is None
+    result = CliRunner().invoke(app, [str(run), "-o", str(tmp_path / "half"), "--dtype", "bf16"])
+    assert result.exit_code == 0, result.output
+    assert json.loads((tmp_path / "half/export.json").read_text())["dtype"] == "bf16"
     assert json.loads((tmp_path / "out/export.json").read_text())["merged"] is True
     loaded(tmp_path / "out")

@@ -28,10 +28,13 @@ VERIFIED_SAMPLES = 4
 MERGE_TOLERANCE = 1e-5
 """Of a sample's mean loss a label; without a merge nothing may differ."""
 
+Precision = Literal["bf16", "fp32"]
+DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
+
 
 @dataclass(frozen=True)
 class Verification:
-    """The written folder, loaded again, against the run's model (float32).
+    """The written folder, loaded again, against the run's model (float32), rounded where that was asked for.
 
     largest_loss_difference: of a sample's mean loss a label, over all streams. equal_tensors: compared bit by bit,
     None after a merge.
@@ -50,13 +53,14 @@ def export(
     target: str | None = None,
     checkpoint: Literal["best", "last"] = "best",
     merge: bool = False,
+    dtype: Precision | None = None,
     verify: bool = False,
 ) -> dict[str, Any]:
     """Write a run's model in upstream's layout, whole or not at all; returns what is written to `export.json`.
 
-    target: the runtime that shall load it, None = the family's first one. merge: fold LoRA into its weights. verify:
-    load what was written, and compare it on the first samples of the run's validation data (training data when there
-    is none).
+    target: the runtime that shall load it, None = the family's first one. merge: fold LoRA into its weights. dtype: of
+    all weights, which bf16 rounds; None = as they are, narrower only where that loses nothing. verify: load what was
+    written, and compare it on the first samples of the run's validation data (training data when there is none).
     Raises VoxtuneError when the folder is taken or cannot be written, CheckpointError when the run cannot be loaded
     or the written folder gives other numbers.
     """
@@ -68,9 +72,12 @@ def export(
     before = [_losses(loaded.model, loaded.layout, sample) for sample in samples]
     if merge:
         _merge(loaded.model)
+    if dtype == "bf16":
+        _round(loaded.model, DTYPES[dtype])
+        before = [_losses(loaded.model, loaded.layout, sample) for sample in samples]
     try:
         with atomic_folder(folder) as temporary:
-            loaded.family.export(loaded.model, temporary, target)
+            loaded.family.export(loaded.model, temporary, target, DTYPES[dtype] if dtype else None)
             verification = _verify(temporary, loaded, samples, before, merged=merge) if verify else None
             report = {
                 "family": loaded.family.name,
@@ -79,6 +86,7 @@ def export(
                 "run": run.resolve().name,
                 "checkpoint": {"which": checkpoint, "step": loaded.progress.step, "metrics": loaded.progress.metrics},
                 "merged": merge,
+                "dtype": dtype,
                 "verification": asdict(verification) if verification else None,
                 "versions": {package: version(package) for package in PACKAGES},
                 "files": _files(temporary),
@@ -130,6 +138,11 @@ def _merge(model: Model) -> None:
         merge_lora(model)
     except ValueError as error:
         raise CheckpointError(f"the merged weights are not finite ({error}); choose another checkpoint") from error
+
+
+def _round(model: Model, dtype: torch.dtype) -> None:
+    for tensor in model.state_dict().values():
+        tensor.copy_(tensor.to(dtype))
 
 
 def _verify(

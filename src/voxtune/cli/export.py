@@ -9,6 +9,13 @@ from typing import Annotated
 import typer
 
 
+class Precision(StrEnum):
+    """Of the written weights."""
+
+    bf16 = "bf16"
+    fp32 = "fp32"
+
+
 class Checkpoint(StrEnum):
     """Which checkpoint of a run."""
 
@@ -24,6 +31,10 @@ def export(
         typer.Option("--for", help="runtime that shall load it; else the family's first one"),
     ] = None,
     merge: Annotated[bool, typer.Option("--merge", help="fold LoRA into its weights")] = False,
+    dtype: Annotated[
+        Precision | None,
+        typer.Option(help="round all weights to it; else as they are, narrower where that is lossless"),
+    ] = None,
     verify: Annotated[bool, typer.Option("--verify", help="load what was written and compare it with the run")] = False,
     checkpoint: Annotated[Checkpoint, typer.Option(help="by validation, or the newest")] = Checkpoint.best,
 ) -> None:
@@ -35,7 +46,15 @@ def export(
 
     console = Console()
     with console.status(f"writing {output}"):
-        report = write(run, output, target=target, checkpoint=checkpoint.value, merge=merge, verify=verify)
+        report = write(
+            run,
+            output,
+            target=target,
+            checkpoint=checkpoint.value,
+            merge=merge,
+            dtype=dtype.value if dtype else None,
+            verify=verify,
+        )
     size = sum(file["bytes"] for file in report["files"].values())
     console.print(f"wrote {output}: step {report['checkpoint']['step']}, {size / 1e6:.1f} MB; see {REPORT}")
     if (proof := report["verification"]) is not None:

@@ -88,7 +88,6 @@ class Layout(ABC):
         `random` drives augmentation; None = none.
         """
 
-
     def token_rows(self, sample: Sample, audio: Sequence[Tensor | AudioInput]) -> tuple[Tensor, Tensor]:
         """Both speakers of a whole dialogue, text over codes, each [1 + codebooks, frames], as upstream stores them."""
         raise VoxtuneError("this family's upstream has no files of tokens")
@@ -243,9 +242,12 @@ class Family(ABC):
         """The deepest audio stage that training anything in these parts leaves as it is; None = there is none."""
 
     @abstractmethod
-    def export(self, model: Model, folder: Path, target: str) -> None:
+    def export(self, model: Model, folder: Path, target: str, dtype: torch.dtype | None = None) -> None:
         """Write the model into an empty folder in the layout of one of `targets`. LoRA, where present, stays beside
-        its base weights under upstream's names. Raises CheckpointError when the target cannot load such a model."""
+        its base weights under upstream's names.
+
+        dtype: of the written weights; None = as narrow as upstream has them where that loses nothing, else as in
+        memory. Raises CheckpointError when the target cannot load such a model."""
 
     def generate(
         self, model: Model, layout: Layout, samples: Sequence[tuple[Sample, Sequence[Tensor]]], settings: Settings

@@ -165,6 +165,12 @@ class TestFiles:
         dtypes = {name: tensor.dtype for name, tensor in load_file(tmp_path / "out" / "model.safetensors").items()}
         assert {name for name, dtype in dtypes.items() if dtype != torch.bfloat16} == {"text_linear.weight"}
 
+    @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+    def test_one_type(self, tmp_path: Path, dtype: torch.dtype) -> None:
+        write_folder(with_lora(tiny(BOTH), LORA), tmp_path / "out", SERVER, dtype)
+        for name in ("model", "lora", "user_stream"):
+            assert {t.dtype for t in load_file(tmp_path / "out" / f"{name}.safetensors").values()} == {dtype}
+
     def test_a_lora_file_has_an_adapter_beside_every_layer(self, tmp_path: Path) -> None:
         """Upstream cannot load it otherwise."""
         model = with_lora(tiny(BOTH), LORA, "text_linear")

@@ -78,10 +78,10 @@ class FunAsrNanoFamily(Family):
 
         return frozen_encoder(cast("FunAsrNano", model), cast("AsrLayout", layout), trained)
 
-    def export(self, model: Model, folder: Path, target: str) -> None:
+    def export(self, model: Model, folder: Path, target: str, dtype: torch.dtype | None = None) -> None:
         from voxtune.families.fun_asr_nano.upstream_folder import write_folder
 
-        write_folder(cast("FunAsrNano", model), folder)
+        write_folder(cast("FunAsrNano", model), folder, dtype)
 
     def generate(
         self, model: Model, layout: Layout, samples: Sequence[tuple[Sample, Sequence[Tensor]]], settings: Settings

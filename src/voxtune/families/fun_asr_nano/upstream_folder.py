@@ -37,13 +37,13 @@ OF_ONE_MACHINE = ("init_param", "output_dir", "model_path", "train_data_set_list
 """Keys that upstream's fine-tuning leaves in config.yaml with paths of the machine it ran on."""
 
 
-def write_folder(model: FunAsrNano, folder: Path) -> None:
+def write_folder(model: FunAsrNano, folder: Path, dtype: torch.dtype | None = None) -> None:
     """Write a loaded model in upstream's layout, whole or not at all; paths inside are relative to the folder.
 
-    A tensor keeps the type that its source file has when that loses nothing (whatever was not trained), else it is
-    written as it is in memory. config.yaml is the source's, with the paths made portable, the language model's
-    weights included in what upstream saves, dither 0 (upstream adds noise at inference too when the key is absent),
-    and without a CTC branch when the model has none.
+    dtype: of all weights; None = a tensor keeps the type that its source file has when that loses nothing (whatever was
+    not trained), else it is written as it is in memory. config.yaml is the source's, with the paths made portable, the
+    language model's weights included in what upstream saves, dither 0 (upstream adds noise at inference too when the
+    key is absent), and without a CTC branch when the model has none.
     Raises CheckpointError when upstream's runtime has no form for the model's LoRA (DoRA, rsLoRA) or CTC branch.
     """
     if model.assets is None:
@@ -51,7 +51,7 @@ def write_folder(model: FunAsrNano, folder: Path) -> None:
     assets = model.assets
     _refuse_narrow_ctc(model)
     settings = _settings(model, assets)
-    state = _state(model, assets)
+    state = _state(model, assets, dtype)
     if any(state[name].dtype != torch.bfloat16 for name in state if name.startswith("llm.")):
         settings["llm_conf"]["llm_dtype"] = "fp32"  # else upstream rounds them when it loads them
     with atomic_folder(folder) as temporary:
@@ -78,11 +78,11 @@ def _refuse_narrow_ctc(model: FunAsrNano) -> None:
         )
 
 
-def _state(model: FunAsrNano, assets: Assets) -> dict[str, Tensor]:
+def _state(model: FunAsrNano, assets: Assets, dtype: torch.dtype | None) -> dict[str, Tensor]:
     state = {}
     for name, tensor in model.state_dict().items():
         name, tensor = upstream_name(name), tensor.detach().cpu()
-        state[name] = lossless(tensor, assets.dtypes.get(name, tensor.dtype))
+        state[name] = tensor.to(dtype) if dtype else lossless(tensor, assets.dtypes.get(name, tensor.dtype))
     if model.llm.config.tie_word_embeddings:
         state[HEAD] = state[EMBEDDING]
     return state

@@ -85,10 +85,10 @@ class MoshiFamily(Family):
 
         return CodecEncoder(cast("MoshiLayout", layout).assets.codec, next(model.parameters()).device)
 
-    def export(self, model: Model, folder: Path, target: str) -> None:
+    def export(self, model: Model, folder: Path, target: str, dtype: torch.dtype | None = None) -> None:
         from voxtune.families.moshi.upstream_folder import write_folder
 
-        write_folder(cast("Moshi", model), folder, target)
+        write_folder(cast("Moshi", model), folder, target, dtype)
 
     def converse(
         self,

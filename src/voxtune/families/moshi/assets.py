@@ -34,8 +34,7 @@ TOKENIZER_FILES = (CONFIG, "*.model")
 class Assets:
     """The codec and the tokenizer with the files that they come from.
 
-    whitespace: words are written apart. generation: upstream's `lm_gen_config`. dtype: the narrowest one among the
-    folder's weights.
+    whitespace: words are written apart. generation: upstream's `lm_gen_config`.
     """
 
     codec: Mimi
@@ -45,12 +44,9 @@ class Assets:
     text: TextIds
     whitespace: bool
     generation: dict[str, Any] = field(default_factory=dict)
-    dtype: torch.dtype = torch.float32
 
 
-def read_assets(
-    folder: Path, config: FolderConfig, lm: LmConfig, options: Options, dtype: torch.dtype = torch.float32
-) -> Assets:
+def read_assets(folder: Path, config: FolderConfig, lm: LmConfig, options: Options) -> Assets:
     """The assets of a folder, or those that the options name. Raises CheckpointError when one is missing or unfit.
 
     Published folders do not say how their text lies on frames. Where neither the options nor our own export do, it is
@@ -77,7 +73,6 @@ def read_assets(
         text=text,
         whitespace=config.notes.whitespace_before_word if whitespace is None else whitespace,
         generation=config.beside.get("lm_gen_config") or {},
-        dtype=dtype,
     )
 
 

@@ -56,7 +56,7 @@ def load_folder(folder: Path, options: Options, *, dtype: torch.dtype = torch.fl
     lm = stored.config
     if options.text_padding_id is not None:
         lm = replace(lm, existing_text_padding_id=options.text_padding_id)
-    assets = read_assets(folder, config, lm, options, stored.dtype)
+    assets = read_assets(folder, config, lm, options)
     _check_vocabulary(assets, lm, options)
 
     state = to_ours(stored.modules, lm, dtype)

@@ -38,15 +38,11 @@ class Adapters:
 
 @dataclass(frozen=True)
 class Stored:
-    """modules: tensors under the names of moshi 0.2.x, all that a model of `config` with `adapters` needs and no more.
-
-    dtype: the narrowest one among them.
-    """
+    """modules: tensors under the names of moshi 0.2.x, just those of a model of `config` with `adapters`."""
 
     config: LmConfig
     modules: dict[str, Tensor]
     adapters: Adapters
-    dtype: torch.dtype
 
 
 def read_stored(folder: Path, config: FolderConfig) -> Stored:
@@ -56,8 +52,7 @@ def read_stored(folder: Path, config: FolderConfig) -> Stored:
     shape.
     """
     path = _weights_file(folder, config)
-    tensors = read_weights(path)
-    modules = to_modules(tensors, config.published) | _user_stream(folder, config)
+    modules = to_modules(read_weights(path), config.published) | _user_stream(folder, config)
     adapters = Adapters()
     if (lora := _lora_file(folder, config, path)) is not None:
         modules |= read_weights(lora)  # whole embeddings among them replace those of the base
@@ -66,8 +61,7 @@ def read_stored(folder: Path, config: FolderConfig) -> Stored:
         modules = without_idle(modules, adapters.modules)
     lm = config.whole
     check_fit(_shapes(empty_model(lm, adapters, config.path)), modules, path)
-    narrowest = min((tensor.dtype for tensor in tensors.values()), key=lambda dtype: dtype.itemsize)
-    return Stored(lm, modules, adapters, narrowest)
+    return Stored(lm, modules, adapters)
 
 
 def build(state: dict[str, Tensor], config: LmConfig, adapters: Adapters, path: Path) -> Moshi:

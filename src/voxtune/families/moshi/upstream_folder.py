@@ -40,7 +40,7 @@ FINE_TUNER_STREAMS = 16
 """nu-dialogue's code counts on 8 codebooks a speaker."""
 
 
-def write_folder(model: Moshi, folder: Path, target: str) -> None:
+def write_folder(model: Moshi, folder: Path, target: str, dtype: torch.dtype | None = None) -> None:
     """Write a loaded model for one of upstream's programs, whole or not at all.
 
     moshi.server: the published layout of kyutai's server (PyPI moshi >= 0.2), for the model's own stream alone. What
@@ -48,7 +48,7 @@ def write_folder(model: Moshi, folder: Path, target: str) -> None:
     weights, with adapters of zeros where there are none, because that server wants one beside every layer. It takes a
     vocabulary of any size; with other padding ids than 3 and 0 it speaks as it should, but shows them as text.
     moshi-finetune: the layout in which nu-dialogue's scripts go on, both streams included.
-    A tensor has the narrowest type of the source's weights where that loses nothing, else that in memory.
+    dtype: of all weights; None = bfloat16, as published, where that loses nothing, else as in memory.
     Raises CheckpointError when the target cannot load such a model.
     """
     if model.assets is None:
@@ -71,11 +71,11 @@ def write_folder(model: Moshi, folder: Path, target: str) -> None:
     if target == FINE_TUNER:
         weights = to_fine_tuning(weights)
     with atomic_folder(folder) as temporary:
-        _save(weights, temporary / WEIGHTS, assets.dtype)
+        _save(weights, temporary / WEIGHTS, dtype)
         if adapters:
-            _save(adapters, temporary / LORA, assets.dtype)
+            _save(adapters, temporary / LORA, dtype)
         if removed:
-            _save(removed, temporary / USER_STREAM, assets.dtype)
+            _save(removed, temporary / USER_STREAM, dtype)
         write_json(temporary / LM_KWARGS, lm_kwargs(config))
         write_json(temporary / CONFIG, lm_kwargs(config) | _write_assets(assets, temporary) | lora)
         write_json(temporary / NOTES, _notes(assets, model.config, config).model_dump())
@@ -129,6 +129,7 @@ def _notes(assets: Assets, whole: LmConfig, written: LmConfig) -> Notes:
     )
 
 
-def _save(tensors: Mapping[str, Tensor], path: Path, dtype: torch.dtype) -> None:
-    save_file({name: lossless(tensor, dtype).contiguous() for name, tensor in tensors.items()}, path)
+def _save(tensors: Mapping[str, Tensor], path: Path, dtype: torch.dtype | None) -> None:
+    written = {name: t.to(dtype) if dtype else lossless(t, torch.bfloat16) for name, t in tensors.items()}
+    save_file({name: tensor.contiguous() for name, tensor in written.items()}, path)
     path.chmod(0o644)  # safetensors lets only the owner read it
