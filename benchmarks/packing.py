@@ -14,13 +14,13 @@ import multiprocessing
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.memory import peak_gb
 from benchmarks.padded import padded_loss
 from benchmarks.upstream_batching import padding_share, source_length, upstream_batches
 from voxtune.data.example import IGNORED, AudioInput, Example, pack
@@ -107,23 +107,14 @@ def seconds(run: Callable[[], None]) -> float:
     return time.perf_counter() - start
 
 
-def peak_gb(packed: bool) -> float:
+def peak(packed: bool) -> float:
     """Peak memory of one batch of 16 above that of the loaded model, GB."""
     torch.set_num_threads(1)
     network = model(151_936)
     data = examples(network, PADDED_BATCH)
-    before = _memory_gb("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # Linux forgets the peak of what came before
     if packed:
-        packed_epoch(network, data, tokens_per_batch=10**9)
-    else:
-        padded_epoch(network, data)
-    return _memory_gb("VmHWM") - before
-
-
-def _memory_gb(name: str) -> float:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(name)) * 1024 / 1e9
+        return peak_gb(lambda: packed_epoch(network, data, tokens_per_batch=10**9))
+    return peak_gb(lambda: padded_epoch(network, data))
 
 
 def main() -> None:
@@ -142,7 +133,7 @@ def main() -> None:
     peaks = {}
     for name in ("padded", "packed"):
         with spawn.Pool(1) as pool:
-            peaks[name] = pool.apply(peak_gb, (name == "packed",))
+            peaks[name] = pool.apply(peak, (name == "packed",))
     speed = {name: useful / statistics.median(values) for name, values in times.items()}
     table = Table(title="Padded batches of 16 with full logits, and packs with logits at labels")
     for column in ("", "padded", "packed", "packed / padded"):
