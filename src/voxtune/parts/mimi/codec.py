@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,9 @@ from voxtune.parts.mimi.seanet import SeanetDecoder, SeanetEncoder
 from voxtune.parts.mimi.transformer import WindowedTransformer
 
 FRAMES_ON_CPU, FRAMES_ON_GPU = 64, 4096
-"""Frames of all signals together that go through the network at once. On a CPU few enough for its cache."""
+"""Frames of all signals together that go through the network at once. On a CPU few enough for its cache, and for `KEPT_BYTES`."""
+
+KEPT_BYTES = 31 << 20
 
 
 class Mimi(nn.Module):
@@ -87,8 +90,9 @@ class Mimi(nn.Module):
         Waveforms of like length go together; the end is filled up with zeros. Each gets the codes that it gets alone.
         """
         for number, waveform in enumerate(waveforms):
-            if waveform.dim() != 1 or len(waveform) == 0:
-                raise VoxtuneError(f"Waveform {number} to encode has the shape {list(waveform.shape)}, not [samples]")
+            if waveform.dim() != 1 or len(waveform) == 0 or not waveform.is_floating_point():
+                kind = f"{waveform.dtype} {list(waveform.shape)}"
+                raise VoxtuneError(f"Waveform {number} to encode is {kind}; what is needed is torch.float32 [samples]")
         memory = Memory()
         codes: dict[int, Tensor] = {}
         frames = [-(-len(waveform) // self.frame_size) for waveform in waveforms]
@@ -127,7 +131,7 @@ class Mimi(nn.Module):
     def _encode(self, waveform: Tensor, memory: Memory) -> Tensor:
         """waveform [batch, frames * frame_size] -> codes [batch, codebooks, frames], in pieces."""
         piece = self._piece(len(waveform), waveform.shape[1] // self.frame_size) * self.frame_size
-        pieces = waveform.to(self.device).split(piece, 1)
+        pieces = waveform.to(self.device, torch.float32).split(piece, 1)
         latents = (self.encode_latent(piece[:, None], memory) for piece in pieces)
         return torch.cat([self.quantizer.encode(latent, self.codebooks, memory) for latent in latents], 2)
 
@@ -146,6 +150,7 @@ class Mimi(nn.Module):
 
     def _piece(self, batch: int, frames: int) -> int:
         """Frames of a piece, all pieces being of like length."""
+        keep_freed_memory()
         pieces = -(-frames * batch // self._at_once)
         return -(-frames // pieces)
 
@@ -162,6 +167,15 @@ class Mimi(nn.Module):
             else:
                 groups.append([number])
         return groups
+
+
+@cache
+def keep_freed_memory() -> None:
+    """Make glibc keep freed blocks of up to `KEPT_BYTES`, as it does after it has freed one of that size.
+
+    Else it gives them back to the system after every layer, and getting their pages anew takes longer than the layer.
+    """
+    torch.empty(KEPT_BYTES, dtype=torch.uint8)
 
 
 class EncoderStream:

@@ -80,8 +80,11 @@ class CausalConv(Causal):
         batch, steps = len(x), x.shape[1] // self.stride
         together = math.gcd(steps, max(1, OUTPUTS // self.outputs))
         bias, *weights = memory.arranged((self, together), lambda: self.arrange(together))
-        out = bias.repeat(batch, steps // together, 1) if onto is None else onto.reshape(batch, -1, len(bias)) + bias
         blocks = self.recall(x, memory, self.stride * together)
+        if onto is None:
+            out = bias.expand(batch, steps // together, -1).clone()
+        else:
+            out = onto.reshape(batch, -1, len(bias)) + bias
         return add_products(out, blocks, weights).view(batch, steps, self.outputs)
 
     def arrange(self, together: int) -> tuple[Tensor, ...]:
@@ -110,7 +113,7 @@ class CausalTransposedConv(Causal):
     def forward(self, x: Tensor, memory: Memory) -> Tensor:
         batch, steps, _ = x.shape
         bias, *weights = memory.arranged(self, self.arrange)
-        out = add_products(bias.repeat(batch, steps, 1), self.recall(x, memory, 1), weights)
+        out = add_products(bias.expand(batch, steps, -1).clone(), self.recall(x, memory, 1), weights)
         return out.view(batch, -1, self.outputs)
 
     def arrange(self) -> tuple[Tensor, ...]:
