@@ -9,11 +9,13 @@ import torch
 from torch import Tensor
 
 from tests.families.moshi.sizes import BOTH, CONFIG, random_tokens, small_moshi
+from tests.helpers.moshi_folder import with_lora
 from voxtune.families.moshi.config import LmConfig
 from voxtune.families.moshi.delays import delayed
 from voxtune.families.moshi.frames import UNKNOWN, FrameSampling, continue_rows
 from voxtune.families.moshi.model import Moshi
 from voxtune.parts.attention import Segments
+from voxtune.parts.lora import LoraSettings, merge_lora
 from voxtune.parts.sampling import Noise, Sampling
 
 CPU = torch.device("cpu")
@@ -97,6 +99,16 @@ def test_given_tokens_are_kept_and_heard() -> None:
 def test_the_partner_of_a_model_for_one_has_to_be_given() -> None:
     with pytest.raises(ValueError, match="have to be given"):
         continue_rows(small_moshi(), prompts(CONFIG, 4), 3, GREEDY, noise(0, 1))
+
+
+def test_adapters_beside_the_weights() -> None:
+    """As folded into them, which is as computed in training."""
+    model, prompt = with_lora(small_moshi(BOTH), LoraSettings(4, 8)), prompts(BOTH, 5)
+    beside = continue_rows(model, prompt, 12, GREEDY, noise(0, 1))
+    assert_likeliest(model, prompt, beside, torch.full_like(beside, UNKNOWN))
+    merge_lora(model)
+    assert torch.equal(continue_rows(model, prompt, 12, GREEDY, noise(0, 1)), beside)
+    assert not torch.equal(continue_rows(small_moshi(BOTH), prompt, 12, GREEDY, noise(0, 1)), beside)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
