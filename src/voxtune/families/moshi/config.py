@@ -31,6 +31,9 @@ FIXED: dict[str, tuple[Any, ...]] = {
     "extra_heads_num_heads": (0,),
     "extra_heads_dim": (6,),
     "demux_second_stream": (False,),
+    "demux_second_text_stream": (False,),
+    "norm_emb": (False,),
+    "quantize": (False,),
     "bias_proj": (False,),
 }
 """Keys of upstream's that are known here with one meaning only."""

@@ -75,7 +75,9 @@ def to_published(modules: Mapping[str, Tensor]) -> dict[str, Tensor]:
             fused[key][int(found["set"])] = tensor
         else:
             published[name] = tensor
-    return published | {name: torch.cat([sets[number] for number in sorted(sets)]) for name, sets in fused.items()}
+    for name, sets in fused.items():
+        published[name] = torch.cat([sets[number] for number in sorted(sets)]) if len(sets) > 1 else sets[0]
+    return published
 
 
 def to_fine_tuning(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
