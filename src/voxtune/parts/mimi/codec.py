@@ -18,7 +18,7 @@ from voxtune.parts.mimi.seanet import SeanetDecoder, SeanetEncoder
 from voxtune.parts.mimi.transformer import WindowedTransformer
 
 FRAMES_ON_CPU, FRAMES_ON_GPU = 64, 4096
-"""Frames of all signals together that go through the network at once. On a CPU few enough for its cache, and for `KEPT_BYTES`."""
+"""Frames of all signals together that go through the network at once; on a CPU few enough for its cache."""
 
 KEPT_BYTES = 31 << 20
 
