@@ -23,7 +23,7 @@ def test_tokens(case: Path) -> None:
     model = network(case, config["moshi_lm_kwargs"])
     prompt = read_tensors(case, "inputs")["prompt_tokens"]
     settings = config["sampling"]
-    sampling = Sampling(settings["temp"], settings["top_k"], settings["top_p"])
+    sampling = Sampling(settings["temp"] if settings["use_sampling"] else 0, settings["top_k"], settings["top_p"])
     assert sampling.temperature == 0, "only greedy runs can be compared"
     noise = Noise(range(len(prompt)), prompt.device)
     rows = continue_rows(model, prompt, config["generation_length"], FrameSampling(sampling, sampling), noise)

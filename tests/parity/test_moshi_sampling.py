@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from tests.parity.conftest import cases
+from tests.parity.tensors import read_json, read_tensors
 from voxtune.parts.sampling import Sampling, sample, weighted
 
+CONFIGS = {folder: read_json(folder / "config.json") for folder in cases("moshi", "sampling")}
 SETTINGS = [
-    pytest.param(folder, number, setting, id=f"{folder.name}-{number}")
-    for folder in cases("moshi", "sampling")
-    for number, setting in enumerate(json.loads((folder / "config.json").read_text(encoding="utf-8"))["settings"])
+    pytest.param(folder, number, setting, config["use_sampling"], id=f"{folder.name}-{number}")
+    for folder, config in CONFIGS.items()
+    for number, setting in enumerate(config["settings"])
 ]
 
 
-@pytest.mark.parametrize(("folder", "number", "setting"), SETTINGS)
-def test_sampling(folder: Path, number: int, setting: dict[str, Any]) -> None:
-    logits = load_file(folder / "inputs.safetensors")["logits"].flatten(0, -2)
-    recorded = load_file(folder / "outputs.safetensors")
-    sampling = Sampling(setting["temp"], setting["top_k"], setting["top_p"])
+@pytest.mark.parametrize(("folder", "number", "setting", "random"), SETTINGS)
+def test_sampling(folder: Path, number: int, setting: dict[str, Any], random: bool) -> None:
+    logits = read_tensors(folder, "inputs")["logits"].flatten(0, -2)
+    recorded = read_tensors(folder, "outputs")
+    sampling = Sampling(setting["temp"] if random else 0, setting["top_k"], setting["top_p"])
     count = sampling.candidates(logits.shape[-1])
     if f"noise_{number}" not in recorded:
         assert count == 0
