@@ -168,7 +168,7 @@ class Continuation:
 
     tokens: int64 [streams, frames], without delays; waveform: float32 [2, samples], left what the model says, right
     its partner; words: what the model says, with times from the end of the prompt. partner: where the right channel
-    comes from. prompt: waveform of the prompt [2, samples].
+    comes from; a recording that ends is followed by silence. prompt: waveform of the prompt [2, samples].
     """
 
     key: str
