@@ -17,7 +17,7 @@ from voxtune.parts.mimi.quantizer import SplitQuantizer
 from voxtune.parts.mimi.seanet import SeanetDecoder, SeanetEncoder
 from voxtune.parts.mimi.transformer import WindowedTransformer
 
-FRAMES_ON_CPU, FRAMES_ON_GPU = 64, 4096
+FRAMES_ON_CPU, FRAMES_ON_GPU = 125, 4096
 """Frames of all signals together that go through the network at once; on a CPU few enough for its cache."""
 
 KEPT_BYTES = 31 << 20
@@ -156,7 +156,10 @@ class Mimi(nn.Module):
 
     @property
     def _at_once(self) -> int:
-        return FRAMES_ON_CPU if self.device.type == "cpu" else FRAMES_ON_GPU
+        if self.device.type != "cpu":
+            return FRAMES_ON_GPU
+        widest = 4 * self.config.seanet.n_filters * self.frame_size
+        return max(1, min(FRAMES_ON_CPU, KEPT_BYTES // widest))
 
     def _groups(self, frames: list[int]) -> list[list[int]]:
         """Numbers of signals that go together, the longest last: of like length, and filling one piece."""

@@ -104,13 +104,15 @@ class WindowedTransformer(nn.Module):
 
 
 def sliding_windows(new: int, known: int, context: int, like: Tensor) -> list[Window]:
-    """Attention of `new` steps, each to itself and the `context - 1` before it, in blocks of `context` queries.
+    """Attention of `new` steps, each to itself and the `context - 1` before it, in blocks of queries.
 
-    `known` steps lie before them among the keys. Blocks keep memory in proportion to the steps, not to their square.
+    `known` steps lie before them among the keys. Blocks keep memory in proportion to the steps, not to their square;
+    those of half a context were the fastest.
     """
     windows = []
-    for start in range(0, new, context):
-        end = min(start + context, new)
+    block = -(-context // 2)
+    for start in range(0, new, block):
+        end = min(start + block, new)
         first = max(0, known + start - context + 1)
         query = torch.arange(known + start, known + end, device=like.device)[:, None]
         distance = query - torch.arange(first, known + end, device=like.device)
