@@ -267,6 +267,18 @@ class TestAssetsFromElsewhere:
         (tmp_path / "tokenizer" / "other.model").write_bytes(TOKENIZER.read_bytes())
         assert "several tokenizers" in refusal(folder, Options(codec="tiny", tokenizer=str(tmp_path / "tokenizer")))
 
+    def test_paths_hold_from_any_folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A run keeps its recipe's options."""
+        (tmp_path / "spm.model").write_bytes(TOKENIZER.read_bytes())
+        monkeypatch.chdir(tmp_path)
+        options = Options(tokenizer="spm.model", codec="kyutai/moshiko-pytorch-bf16")
+        assert options.codec == "kyutai/moshiko-pytorch-bf16"
+        monkeypatch.chdir("/")
+        options.codec = str(CODEC)
+        assets = tiny(options).assets
+        assert assets is not None
+        assert assets.tokenizer_file == tmp_path / "spm.model"
+
     @pytest.mark.parametrize(
         ("options", "words"),
         [

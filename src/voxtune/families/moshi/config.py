@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, field_validator
@@ -152,6 +153,12 @@ class Options(Strict):
     semantic_weight: float = Field(100.0, gt=0, description="of a speaker's first codebook in the audio loss")
     acoustic_weight: float = Field(1.0, gt=0, description="of the other codebooks")
     text_padding_weight: float = Field(0.5, ge=0, description="of frames in which no token of a word lies")
+
+    @field_validator("tokenizer", "codec")
+    @classmethod
+    def _from_the_root(cls, source: str | None) -> str | None:
+        """A run can be used from any folder."""
+        return str(Path(source).absolute()) if source is not None and Path(source).exists() else source
 
     @field_validator("speakers")
     @classmethod
