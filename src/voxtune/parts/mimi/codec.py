@@ -17,7 +17,7 @@ from voxtune.parts.mimi.quantizer import SplitQuantizer
 from voxtune.parts.mimi.seanet import SeanetDecoder, SeanetEncoder
 from voxtune.parts.mimi.transformer import WindowedTransformer
 
-FRAMES_ON_CPU, FRAMES_ON_GPU = 125, 4096
+FRAMES_ON_CPU, FRAMES_ON_GPU = 125, 1024
 """Frames of all signals together that go through the network at once; on a CPU few enough for its cache."""
 
 KEPT_BYTES = 31 << 20
@@ -130,8 +130,8 @@ class Mimi(nn.Module):
 
     def _encode(self, waveform: Tensor, memory: Memory) -> Tensor:
         """waveform [batch, frames * frame_size] -> codes [batch, codebooks, frames], in pieces."""
-        piece = self._piece(len(waveform), waveform.shape[1] // self.frame_size) * self.frame_size
-        pieces = waveform.to(self.device, torch.float32).split(piece, 1)
+        frames = self._piece(len(waveform), waveform.shape[1] // self.frame_size)
+        pieces = waveform.to(self.device, torch.float32).split(frames * self.frame_size, 1)
         latents = (self.encode_latent(piece[:, None], memory) for piece in pieces)
         return torch.cat([self.quantizer.encode(latent, self.codebooks, memory) for latent in latents], 2)
 
