@@ -40,15 +40,19 @@ def test_published_sizes() -> None:
 @pytest.mark.parametrize(
     ("section", "key", "value", "message"),
     [
-        (None, "resample", 1, "unknown keys resample"),
-        ("seanet", "n_filter", 1, "seanet: unknown keys n_filter"),
-        ("transformer", "context", None, "transformer: keys are missing: context"),
+        (None, "resample", 1, "configuration: resample: Unexpected keyword"),
+        ("seanet", "n_filter", 1, r"seanet\.n_filter: Unexpected keyword"),
+        ("transformer", "context", None, r"transformer\.context: Field required"),
         ("seanet", "norm", "weight_norm", "seanet.norm is 'weight_norm'; only 'none'"),
         ("transformer", "gating", "silu", "transformer.gating is 'silu'"),
         ("quantizer", "input_dimension", 256, "quantizer.input_dimension is 256; only 512"),
         (None, "frame_rate", 13.0, "sample_rate 24000 is not frame_rate 13.0"),
+        ("seanet", "ratios", [8, 6, 0], r"seanet\.ratios\.2: Input should be greater than 0"),
+        ("quantizer", "bins", "many", r"quantizer\.bins: Input should be a valid integer"),
+        ("transformer", "num_heads", 7, "512; 7 heads need a multiple of 14"),
+        ("seanet", "compress", 65, "n_filters is 64"),
         (None, "num_codebooks", 33, "num_codebooks is 33; 1 to 32"),
-        (None, "seanet", 3, "seanet: 3 is no table"),
+        (None, "seanet", 3, "seanet: Input should be a dictionary"),
     ],
 )
 def test_refuses(section: str | None, key: str, value: object, message: str) -> None:

@@ -8,28 +8,34 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ConfigDict, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
+
 from voxtune.errors import CheckpointError
+
+NO_OTHER_KEYS = ConfigDict(extra="forbid")
 
 
 @dataclass(frozen=True)
 class SeanetConfig:
     """The convolutional encoder and its mirror image, the decoder. `ratios` are in the decoder's order."""
 
-    channels: int
-    dimension: int
+    __pydantic_config__ = NO_OTHER_KEYS
+
+    channels: PositiveInt
+    dimension: PositiveInt
     causal: bool
-    n_filters: int
-    n_residual_layers: int
+    n_filters: PositiveInt
+    n_residual_layers: PositiveInt
     activation: str
-    compress: int
-    dilation_base: int
+    compress: PositiveInt
+    dilation_base: PositiveInt
     disable_norm_outer_blocks: int
-    kernel_size: int
-    residual_kernel_size: int
-    last_kernel_size: int
+    kernel_size: PositiveInt
+    residual_kernel_size: PositiveInt
+    last_kernel_size: PositiveInt
     norm: str
     pad_mode: str
-    ratios: tuple[int, ...]
+    ratios: tuple[PositiveInt, ...]
     true_skip: bool
 
     @property
@@ -42,32 +48,36 @@ class SeanetConfig:
 class QuantizerConfig:
     """Two residual quantisers side by side: the first `n_q_semantic` codebooks, and the rest."""
 
-    dimension: int
-    n_q: int
-    bins: int
-    input_dimension: int
-    output_dimension: int
-    n_q_semantic: int = 1
+    __pydantic_config__ = NO_OTHER_KEYS
+
+    dimension: PositiveInt
+    n_q: PositiveInt
+    bins: PositiveInt
+    input_dimension: PositiveInt
+    output_dimension: PositiveInt
+    n_q_semantic: PositiveInt = 1
 
 
 @dataclass(frozen=True)
 class TransformerConfig:
     """The transformers after the encoder and before the decoder. `context`: steps that a step sees, itself included."""
 
-    d_model: int
-    num_heads: int
-    num_layers: int
+    __pydantic_config__ = NO_OTHER_KEYS
+
+    d_model: PositiveInt
+    num_heads: PositiveInt
+    num_layers: PositiveInt
     causal: bool
     layer_scale: float | None
-    context: int
+    context: PositiveInt
     conv_layout: bool
-    max_period: float
+    max_period: PositiveFloat
     gating: str
     norm: str
     positional_embedding: str
-    dim_feedforward: int
-    input_dimension: int
-    output_dimensions: tuple[int, ...]
+    dim_feedforward: PositiveInt
+    input_dimension: PositiveInt
+    output_dimensions: tuple[PositiveInt, ...]
 
 
 @dataclass(frozen=True)
@@ -77,13 +87,15 @@ class MimiConfig:
     Source of the names: kyutai-labs/moshi, models/loaders.py; `num_codebooks` is what its `set_num_codebooks` gets.
     """
 
-    sample_rate: int
-    channels: int
-    frame_rate: float
+    __pydantic_config__ = NO_OTHER_KEYS
+
+    sample_rate: PositiveInt
+    channels: PositiveInt
+    frame_rate: PositiveFloat
     seanet: SeanetConfig
     quantizer: QuantizerConfig
     transformer: TransformerConfig
-    num_codebooks: int = 8
+    num_codebooks: PositiveInt = 8
 
     def __post_init__(self) -> None:
         for name, value, usable in self._fixed():
@@ -93,6 +105,15 @@ class MimiConfig:
             raise CheckpointError(
                 f"Mimi's configuration: sample_rate {self.sample_rate} is not frame_rate {self.frame_rate} times a "
                 f"whole number of steps of {self.seanet.hop} samples (the product of seanet.ratios)"
+            )
+        width, heads = self.transformer.d_model, self.transformer.num_heads
+        if width % (2 * heads):
+            raise CheckpointError(
+                f"Mimi's configuration: transformer.d_model is {width}; {heads} heads need a multiple of {2 * heads}"
+            )
+        if self.seanet.n_filters < self.seanet.compress:
+            raise CheckpointError(
+                f"Mimi's configuration: seanet.n_filters is {self.seanet.n_filters}, which seanet.compress divides to 0"
             )
         semantic, total = self.quantizer.n_q_semantic, self.quantizer.n_q
         if not semantic <= self.num_codebooks <= total:
@@ -113,11 +134,11 @@ class MimiConfig:
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> MimiConfig:
         """From parsed JSON. Raises CheckpointError naming keys that are unknown or missing, or values without use."""
-        fields = dict(_known(cls, raw, "Mimi's configuration"))
-        fields["seanet"] = _section(SeanetConfig, fields["seanet"], "seanet")
-        fields["quantizer"] = _section(QuantizerConfig, fields["quantizer"], "quantizer")
-        fields["transformer"] = _section(TransformerConfig, fields["transformer"], "transformer")
-        return cls(**fields)
+        try:
+            return TypeAdapter(cls).validate_python(raw)
+        except ValidationError as error:
+            problems = [f"{'.'.join(str(key) for key in each['loc'])}: {each['msg']}" for each in error.errors()]
+            raise CheckpointError(f"Mimi's configuration: {'; '.join(problems)}") from error
 
     def to_dict(self) -> dict[str, Any]:
         """As upstream's JSON file has it (upstream leaves `num_codebooks` unread)."""
@@ -144,22 +165,6 @@ class MimiConfig:
             ("quantizer.input_dimension", self.quantizer.input_dimension, seanet.dimension),
             ("quantizer.output_dimension", self.quantizer.output_dimension, seanet.dimension),
         ]
-
-
-def _section(kind: type[Any], raw: Any, name: str) -> Any:
-    fields = _known(kind, raw, f"Mimi's configuration, {name}")
-    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()})
-
-
-def _known(kind: type[Any], raw: Any, where: str) -> Mapping[str, Any]:
-    if not isinstance(raw, Mapping):
-        raise CheckpointError(f"{where}: {raw!r} is no table of keys and values")
-    fields = {field.name: field.default is dataclasses.MISSING for field in dataclasses.fields(kind)}
-    if unknown := sorted(set(raw) - set(fields)):
-        raise CheckpointError(f"{where}: unknown keys {', '.join(unknown)}; known are {', '.join(fields)}")
-    if missing := [name for name, required in fields.items() if required and name not in raw]:
-        raise CheckpointError(f"{where}: keys are missing: {', '.join(missing)}")
-    return raw
 
 
 PUBLISHED = MimiConfig(
@@ -193,7 +198,7 @@ PUBLISHED = MimiConfig(
         layer_scale=0.01,
         context=250,
         conv_layout=True,
-        max_period=10000,
+        max_period=10000.0,
         gating="none",
         norm="layer_norm",
         positional_embedding="rope",
