@@ -38,7 +38,7 @@ class StepLora(nn.Module, LoraLayer):
 
     def forward(self, states: Tensor) -> Tensor:
         """[steps, positions, in], or [positions, in] for all steps, to [steps, positions, out]."""
-        result = self._base(states)
+        result: Tensor = self._base(states)
         for name in self.active_adapters:
             low, high = self._adapter(name)
             result = result + self.scaling[name] * high(low(self.lora_dropout[name](states)))
@@ -55,7 +55,8 @@ class StepLora(nn.Module, LoraLayer):
     def get_delta_weight(self, adapter: str) -> Tensor:
         """What an adapter adds to the weight sets, [sets, out, in]."""
         low, high = self._adapter(adapter)
-        return torch.bmm(high.weight, low.weight) * self.scaling[adapter]
+        delta: Tensor = torch.bmm(high.weight, low.weight) * self.scaling[adapter]
+        return delta
 
     def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
         """Add the adapters to the weight sets. Raises ValueError when a sum is not finite and `safe_merge`."""

@@ -123,8 +123,6 @@ def test_check_says_what_text_is_not_learned(tmp_path: Path) -> None:
     words = [{"speaker": "A", "word": "ひ", "start": 0.1, "end": 0.2}]
     times = [1.5 + n / 100 for n in range(40)]
     words += [{"speaker": "A", "word": "station", "start": start, "end": start + 0.01} for start in times]
-        {"speaker": "A", "word": "station", "start": 1.5 + n / 100, "end": 1.5 + (n + 1) / 100} for n in range(40)
-    ]
     (tmp_path / "train" / "d000.json").write_text(json.dumps(words))
     report = check_recipe(load_recipe(write_dialogue_recipe(tmp_path)), quick=True)
     found = [finding.message for finding in report.warnings if finding.field == "sample"]

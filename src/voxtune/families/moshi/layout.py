@@ -13,7 +13,7 @@ from torch import Tensor
 from voxtune.data.audio import Resampler
 from voxtune.data.encoded import place, read_encoded
 from voxtune.data.example import AudioInput, Example
-from voxtune.data.sample import Dialogue, Sample
+from voxtune.data.sample import SPEAKERS, Dialogue, Sample
 from voxtune.errors import DataError
 from voxtune.families.family import Layout, Size
 from voxtune.families.moshi.assets import Assets
@@ -126,7 +126,7 @@ class MoshiLayout(Layout):
             return read_encoded(dialogue.encoded, self.assets.text.padding)
         a, b = (
             torch.cat([self._text(dialogue, speaker, codes.shape[1]).ids[None], codes])
-            for speaker, codes in zip(("A", "B"), self._codes(audio), strict=True)
+            for speaker, codes in zip(SPEAKERS, self._codes(audio), strict=True)
         )
         return a, b
 
