@@ -124,11 +124,9 @@ class MoshiLayout(Layout):
         dialogue = _dialogue(sample)
         if dialogue.encoded is not None:
             return read_encoded(dialogue.encoded, self.assets.text.padding)
-        a, b = (
-            torch.cat([self._text(dialogue, speaker, codes.shape[1]).ids[None], codes])
-            for speaker, codes in zip(SPEAKERS, self._codes(audio), strict=True)
-        )
-        return a, b
+        codes_a, codes_b = self._codes(audio)
+        text_a, text_b = (self._text(dialogue, speaker, codes_a.shape[1]).ids for speaker in SPEAKERS)
+        return torch.cat([text_a[None], codes_a]), torch.cat([text_b[None], codes_b])
 
     def _codes(self, audio: Sequence[Tensor | AudioInput]) -> list[Tensor]:
         """Codes of both speakers, int64 [codebooks, frames]."""
