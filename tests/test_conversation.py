@@ -202,10 +202,10 @@ def continuation() -> tuple[Sample, Continuation]:
 
 
 class TestOutput:
-    def test_three_files(self, tmp_path: Path) -> None:
+    def test_four_files(self, tmp_path: Path) -> None:
         sample, found = continuation()
         write_continuation(tmp_path / "out", "a", sample, found, SETTINGS, 100)
-        assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["a.json", "a.npy", "a.wav"]
+        assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["a.json", "a.npy", "a.wav", "about"]
         sound, rate = soundfile.read(tmp_path / "out" / "a.wav", dtype="float32")
         assert (rate, soundfile.info(tmp_path / "out" / "a.wav").subtype) == (100, "PCM_16")
         expected = torch.cat([found.prompt, found.waveform], 1).clamp(-1, 1)
@@ -213,9 +213,14 @@ class TestOutput:
         tokens = np.load(tmp_path / "out" / "a.npy", allow_pickle=False)
         assert tokens.dtype == np.int64
         assert np.array_equal(tokens, found.tokens.numpy())
-        assert json.loads((tmp_path / "out" / "a.json").read_text(encoding="utf-8")) == described(
-            sample, found, SETTINGS, 100
-        )
+        about = json.loads((tmp_path / "out" / "about" / "a.json").read_text(encoding="utf-8"))
+        assert about == described(sample, found, SETTINGS, 100)
+        assert json.loads((tmp_path / "out" / "a.json").read_text(encoding="utf-8")) == [
+            {"speaker": "B", "word": "early", "start": 0.1, "end": 0.4},
+            {"speaker": "A", "word": "late", "start": 0.9, "end": 1.2},
+            {"speaker": "A", "word": "and", "start": 1.08, "end": 1.16},
+            {"speaker": "A", "word": "so", "start": 1.24, "end": 1.4},
+        ]
 
     def test_what_is_said_when(self) -> None:
         about = described(*continuation(), SETTINGS, 100)
@@ -229,12 +234,6 @@ class TestOutput:
             "right": "A",
             "partner": "generated",
             "text": "and so",
-            "words": [
-                {"speaker": "A", "word": "early", "start": 0.1, "end": 0.4},
-                {"speaker": "B", "word": "late", "start": 0.9, "end": 1.2},
-                {"speaker": "B", "word": "and", "start": 1.08, "end": 1.16},
-                {"speaker": "B", "word": "so", "start": 1.24, "end": 1.4},
-            ],
         }
 
     def test_all_or_none(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,7 +243,7 @@ class TestOutput:
         monkeypatch.setattr("numpy.save", full)
         with pytest.raises(OSError, match="No space"):
             write_continuation(tmp_path, "a", *continuation(), SETTINGS, 100)
-        assert list(tmp_path.iterdir()) == []
+        assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
     def test_nothing_is_replaced(self, tmp_path: Path) -> None:
         refuse_existing(tmp_path / "new", ["a"], (".wav",))

@@ -40,15 +40,23 @@ class TestDialogues:
         prompts = folder_of_dialogues(tmp_path / "prompts", ["a", "b"])
         code, err = run("tiny", prompts, "-o", tmp_path / "out", *SHORT, "--batch-size", 1)
         assert (code, err) == (0, f"2 of 2 dialogues went on, in {tmp_path / 'out'}\n")
-        assert files_in(tmp_path / "out") == [f"{name}.{end}" for name in "ab" for end in ("json", "npy", "wav")]
+        files = [f"{name}.{end}" for name in "ab" for end in ("json", "npy", "wav")]
+        assert files_in(tmp_path / "out") == sorted([*files, "about"])
         for name in "ab":
             sound = soundfile.info(tmp_path / "out" / f"{name}.wav")
             assert (sound.samplerate, sound.channels, sound.frames) == (24000, 2, 1.2 * 24000)
             tokens = np.load(tmp_path / "out" / f"{name}.npy", allow_pickle=False)
             assert (tokens.dtype, tokens.shape) == (np.int64, (17, 5))
-            about = json.loads((tmp_path / "out" / f"{name}.json").read_text(encoding="utf-8"))
+            about = json.loads((tmp_path / "out" / "about" / f"{name}.json").read_text(encoding="utf-8"))
             assert (about["prompt_seconds"], about["seconds"], about["partner"]) == (0.8, 0.4, "recording")
-            assert about["words"][0] == {"speaker": "A", "word": "hello", "start": 0.2, "end": 0.6}
+            words = json.loads((tmp_path / "out" / f"{name}.json").read_text(encoding="utf-8"))
+            assert words[0] == {"speaker": "A", "word": "hello", "start": 0.2, "end": 0.6}
+
+    def test_a_continuation_goes_on(self, tmp_path: Path) -> None:
+        prompts = folder_of_dialogues(tmp_path / "prompts", ["a"])
+        run("tiny", prompts, "-o", tmp_path / "out", *SHORT)
+        code, err = run("tiny", tmp_path / "out", "-o", tmp_path / "again", *SHORT, "--prompt-seconds", 1.2)
+        assert (code, err) == (0, f"1 of 1 dialogues went on, in {tmp_path / 'again'}\n")
 
     def test_settings(self, tmp_path: Path) -> None:
         recording = record_stereo(tmp_path / "a.wav")
@@ -65,9 +73,9 @@ class TestDialogues:
         assert found["greedy"] == found["greedy-seed"] == found["k"]
         assert found["drawn"] != found["seed"]
         assert found["drawn"] != found["greedy"]
-        about = json.loads((tmp_path / "b" / "a.json").read_text(encoding="utf-8"))
+        about = json.loads((tmp_path / "b" / "about" / "a.json").read_text(encoding="utf-8"))
         assert (about["left"], about["right"]) == ("B", "A")
-        settings = json.loads((tmp_path / "k" / "a.json").read_text(encoding="utf-8"))["settings"]
+        settings = json.loads((tmp_path / "k" / "about" / "a.json").read_text(encoding="utf-8"))["settings"]
         assert (settings["top_k"], settings["text_top_k"], settings["temperature"]) == (1, 1, 0.8)
 
     def test_what_cannot_be_used_is_named_and_the_rest_written(self, tmp_path: Path) -> None:
@@ -79,7 +87,7 @@ class TestDialogues:
         assert f"error: {short}: lasts 0.50 s" in err
         assert f"error: {wrong.with_suffix('.json')}:1: " in err
         assert "1 of 3 dialogues went on" in err
-        assert files_in(tmp_path / "out") == ["good.json", "good.npy", "good.wav"]
+        assert files_in(tmp_path / "out") == ["about", "good.json", "good.npy", "good.wav"]
 
     def test_nothing_is_replaced(self, tmp_path: Path) -> None:
         recording = record_stereo(tmp_path / "a.wav")
@@ -105,7 +113,7 @@ class TestDialogues:
         folder = copy_of_tiny(tmp_path / "model")
         recording = record_stereo(tmp_path / "a.wav")
         code, _ = run(folder, recording, "-o", tmp_path / "out", *SHORT, "--precision", "bf16")
-        assert (code, len(files_in(tmp_path / "out"))) == (0, 3)
+        assert (code, len(files_in(tmp_path / "out"))) == (0, 4)
 
 
 class TestTokens:
