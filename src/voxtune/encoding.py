@@ -25,7 +25,7 @@ from rich.text import Text
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from voxtune.data.audio import load, probe
+from voxtune.data.audio import load_channels, probe
 from voxtune.data.feature_cache import FeatureCache
 from voxtune.data.remote import audio_cache
 from voxtune.data.sample import AudioPart, Sample
@@ -261,7 +261,11 @@ class _FrontEnd(Dataset["tuple[Tensor, list[int]] | VoxtuneError"]):
 
     def __getitem__(self, batch: tuple[Recording, ...]) -> tuple[Tensor, list[int]] | VoxtuneError:
         try:
-            rows = [self.front_end(load(recording.part, self.sample_rate, self.resampler)) for recording in batch]
+            rows = [
+                self.front_end(waveform)
+                for _, channels in groupby([recording.part for recording in batch], key=_but_channel)
+                for waveform in load_channels(list(channels), self.sample_rate, self.resampler)
+            ]
         except VoxtuneError as error:
             return error
         return torch.cat(rows), [len(r) for r in rows]
@@ -282,6 +286,10 @@ def _rows(
             raise made
         rows, lengths = made
         yield list(rows.split(lengths))
+
+
+def _but_channel(part: AudioPart) -> AudioPart:
+    return part.model_copy(update={"channel": None})
 
 
 def _one_thread(worker: int) -> None:

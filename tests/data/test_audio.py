@@ -12,7 +12,7 @@ import soundfile
 import torch
 
 from tests.helpers.recordings import record, tone
-from voxtune.data.audio import AudioInfo, Resampler, decode, load, probe
+from voxtune.data.audio import AudioInfo, Resampler, decode, load, load_channels, probe
 from voxtune.data.sample import AudioPart
 from voxtune.data.signal import measure_signal
 from voxtune.errors import DataError
@@ -56,6 +56,14 @@ def test_channel_is_chosen(tmp_path: Path) -> None:
     left, right = tone(hertz=300), tone(hertz=500)
     path = record(tmp_path / "a.wav", np.stack([left, right], 1), subtype="FLOAT")
     torch.testing.assert_close(load(AudioPart(path=str(path), channel=1), 16000), torch.from_numpy(right))
+
+
+def test_channels_loaded_together_are_those_loaded_alone(tmp_path: Path) -> None:
+    signal = np.stack([tone(1.0, 8000, 200), tone(1.0, 8000, 500)], 1)
+    path = record(tmp_path / "a.wav", signal, 8000)
+    parts = [AudioPart(path=str(path), start=0.25, channel=channel) for channel in (1, None, 0)]
+    for part, waveform in zip(parts, load_channels(parts, 24000, "sinc"), strict=True):
+        assert torch.equal(waveform, load(part, 24000, "sinc"))
 
 
 @pytest.mark.parametrize("suffix", FORMATS)

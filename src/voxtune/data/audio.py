@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,10 +91,16 @@ def load(part: AudioPart, sample_rate: int, resampler: Resampler = "soxr") -> Te
     Returns float32 [samples]. Raises DataError naming the file, see `decode`.
     """
     frames, rate = decode(part)
-    waveform = resample(mono(frames), rate, sample_rate, resampler)
-    if not len(waveform):
-        raise DataError(f"{part.path}: {len(frames)} samples at {rate} Hz are not one at {sample_rate} Hz; remove it")
-    return waveform
+    return _waveform(part, frames, rate, sample_rate, resampler)
+
+
+def load_channels(parts: Sequence[AudioPart], sample_rate: int, resampler: Resampler = "soxr") -> list[Tensor]:
+    """As `load`, of parts that differ in nothing but their channel, which `probe` has found: decoded once."""
+    if len(parts) == 1:
+        return [load(parts[0], sample_rate, resampler)]
+    frames, rate = decode(parts[0].model_copy(update={"channel": None}))
+    own = [frames if part.channel is None else frames[:, part.channel : part.channel + 1] for part in parts]
+    return [_waveform(part, each, rate, sample_rate, resampler) for part, each in zip(parts, own, strict=True)]
 
 
 def mono(frames: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -109,6 +115,15 @@ def resample(waveform: NDArray[np.float32], rate: int, sample_rate: int, resampl
     if resampler == "sinc":
         return resample_sinc(torch.from_numpy(np.ascontiguousarray(waveform)), rate, sample_rate)
     return torch.from_numpy(soxr.resample(waveform, rate, sample_rate, quality="HQ"))
+
+
+def _waveform(
+    part: AudioPart, frames: NDArray[np.float32], rate: int, sample_rate: int, resampler: Resampler
+) -> Tensor:
+    waveform = resample(mono(frames), rate, sample_rate, resampler)
+    if not len(waveform):
+        raise DataError(f"{part.path}: {len(frames)} samples at {rate} Hz are not one at {sample_rate} Hz; remove it")
+    return waveform
 
 
 def _local(part: AudioPart) -> str:
