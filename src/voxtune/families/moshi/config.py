@@ -149,7 +149,7 @@ class Options(Strict):
     whitespace_before_word: bool | None = Field(None, description="false for Japanese and Chinese; None = as the model")
     text_padding_id: int | None = Field(None, ge=0, description="None = as the model")
     end_of_text_padding_id: int | None = Field(None, ge=0, description="None = as the model")
-    max_frames: int | None = Field(None, ge=8, description="longer rows are split into equal pieces")
+    max_frames: int | None = Field(None, ge=4, description="longer rows are split into equal pieces")
     semantic_weight: float = Field(100.0, gt=0, description="of a speaker's first codebook in the audio loss")
     acoustic_weight: float = Field(1.0, gt=0, description="of the other codebooks")
     text_padding_weight: float = Field(0.5, ge=0, description="of frames in which no token of a word lies")

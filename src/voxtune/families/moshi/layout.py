@@ -180,7 +180,7 @@ class MoshiLayout(Layout):
             return 1
         if self.options.convention == "jmoshi":
             return math.ceil((frames + self.margin) / most)
-        return math.ceil(frames / (most - self.margin))
+        return math.ceil(frames / max(1, most - self.margin))
 
     def _span(self, frames: int, piece: tuple[int, int]) -> tuple[int, int]:
         """Where a piece begins and ends: in columns of the row (jmoshi), or in frames (kyutai)."""
