@@ -12,6 +12,7 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -32,30 +33,30 @@ from voxtune.recipe import parse_recipe
 from voxtune.training.assembly import assemble
 from voxtune.training.parallel import Parallel
 
-RATES = (24000, 8000, 44100)
-SHORT, LONG = 100, (120.0, 200.0)
+RATES = (24000, 8000)
+SHORT, LONG = "100 of 1 to 75 s", "4 of 2 to 7 min"
 ROUNDS = 3
 
 
-def recordings(folder: Path, rate: int) -> float:
-    """Write stereo wav files cut from the demo's dialogues, laid end to end; the seconds of all.
+def lengths() -> dict[str, list[float]]:
+    """Seconds of the dialogues: the short ones are log-normal (median 6 s, sigma 1)."""
+    random = np.random.default_rng(0)
+    return {SHORT: np.exp(random.normal(np.log(6.0), 1.0, 100)).clip(1, 75).tolist(), LONG: [150, 240, 300, 420]}
 
-    Lengths: SHORT of 1 to 75 s (log-normal, median 6 s, sigma 1), and some of LONG minutes.
-    """
+
+def write_recordings(folder: Path, durations: list[float], rate: int) -> None:
+    """Write stereo wav files cut from the demo's dialogues, laid end to end."""
     shipped = sorted((Path(voxtune.__path__[0]) / "demo" / "moshi" / "dialogues").rglob("*.ogg"))
     speech = np.concatenate([soundfile.read(path, dtype="float32")[0] for path in shipped])
     speech_rate = soundfile.info(shipped[0]).samplerate
     random = np.random.default_rng(0)
-    lengths = [*np.exp(random.normal(np.log(6.0), 1.0, SHORT)).clip(1, 75), *LONG]
     folder.mkdir()
-    for number, seconds in enumerate(lengths):
+    for number, seconds in enumerate(durations):
         count = int(seconds * speech_rate)
         first = random.integers(len(speech) - count)
-        soundfile.write(
-            folder / f"{number:03d}.wav", soxr.resample(speech[first : first + count], speech_rate, rate), rate
-        )
+        cut = soxr.resample(speech[first : first + count], speech_rate, rate)
+        soundfile.write(folder / f"{number:03d}.wav", cut, rate)
         (folder / f"{number:03d}.json").write_text("[]")
-    return float(sum(lengths))
 
 
 class Ours:
@@ -101,45 +102,70 @@ class Ours:
         return FeatureCache(output, self.encoder.stage, self.encoder.fingerprint, 10**10)
 
 
-def equal_share(ours: dict[str, list[NDArray[np.int64]]], upstream: Path) -> float:
-    """Share of codes that are the same on both sides. Raises ValueError when there are not equally many."""
-    equal = total = 0
+def compare(ours: dict[str, list[NDArray[np.int64]]], upstream: Path) -> NDArray[np.int64]:
+    """How many codes are the same on both sides, and how many there are. Raises ValueError when one side has more."""
+    counts = np.zeros(2, dtype=np.int64)
     for name, both in ours.items():
         with np.load(upstream / f"{name}.npz") as theirs:
             for codes, speaker in zip(both, ("A", "B"), strict=True):
                 if codes.shape != theirs[speaker].shape:
                     raise ValueError(f"{name}: {codes.shape} here, {theirs[speaker].shape} by upstream")
-                equal += int((codes == theirs[speaker]).sum())
-                total += codes.size
-    return equal / total
+                counts += (codes == theirs[speaker]).sum(), codes.size
+    return counts
 
 
-def measure(rate: int, folder: Path, upstream: Upstream) -> tuple[float, float, float]:
-    """Audio seconds a second by upstream and by us, and the share of equal codes."""
-    audio = folder / f"{rate}"
-    seconds, ours = recordings(audio, rate), Ours(audio)
+@dataclass
+class Measured:
+    """Seconds of audio, processor seconds of upstream and of ours, equal codes and all codes."""
+
+    audio: float
+    upstream: float
+    ours: float
+    codes: NDArray[np.int64]
+
+    def __add__(self, other: Measured) -> Measured:
+        return Measured(
+            self.audio + other.audio,
+            self.upstream + other.upstream,
+            self.ours + other.ours,
+            self.codes + other.codes,
+        )
+
+    def cells(self) -> list[str]:
+        """Audio seconds a second of both sides, their ratio, and the share of equal codes."""
+        speed = [self.audio / seconds for seconds in (self.upstream, self.ours)]
+        share = f"{self.codes[0] / self.codes[1]:.3%}"
+        return [*(f"{value:.0f}" for value in speed), f"{speed[1] / speed[0]:.2f}", share]
+
+
+def measure(durations: list[float], rate: int, folder: Path, upstream: Upstream) -> Measured:
+    """Encode new recordings by turns."""
+    audio = folder / "audio"
+    write_recordings(audio, durations, rate)
+    ours = Ours(audio)
     times: list[list[float]] = [[], []]
     for number in range(ROUNDS):
-        theirs, own = folder / f"upstream-{rate}-{number}", folder / f"ours-{rate}-{number}"
+        theirs, own = folder / f"upstream-{number}", folder / f"ours-{number}"
         times[0].append(upstream.ask({"audio": str(audio), "output": str(theirs)}))
         times[1].append(ours.run(own))
-    same = equal_share(ours.codes(own), theirs)
-    return seconds / statistics.median(times[0]), seconds / statistics.median(times[1]), same
+    upstream_seconds, our_seconds = map(statistics.median, times)
+    return Measured(sum(durations), upstream_seconds, our_seconds, compare(ours.codes(own), theirs))
 
 
 def main() -> None:
     """Measure and print the table."""
     torch.set_num_threads(1)
-    table = Table(title=f"Encoding {SHORT + len(LONG)} stereo dialogues of 1 s to 4 min: audio seconds a second")
-    for column in ("sample rate", "upstream", "voxtune", "voxtune / upstream", "equal codes"):
+    table = Table(title="Stereo dialogues to codes: audio seconds a second")
+    for column in ("dialogues", "sample rate", "upstream", "voxtune", "voxtune / upstream", "equal codes"):
         table.add_column(column, justify="right")
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        Upstream(environment("moshi"), "benchmarks.upstream_encoding", TINY) as upstream,
-    ):
+    with Upstream(environment("moshi"), "benchmarks.upstream_encoding", TINY) as upstream:
         for rate in RATES:
-            theirs, ours, same = measure(rate, Path(folder), upstream)
-            table.add_row(f"{rate} Hz", f"{theirs:.0f}", f"{ours:.0f}", f"{ours / theirs:.2f}", f"{same:.3%}")
+            found = []
+            for name, durations in lengths().items():
+                with tempfile.TemporaryDirectory() as folder:
+                    found.append(measure(durations, rate, Path(folder), upstream))
+                table.add_row(name, f"{rate} Hz", *found[-1].cells())
+            table.add_row("all", f"{rate} Hz", *(found[0] + found[1]).cells(), end_section=True)
     Console().print(table)
 
 

@@ -47,20 +47,20 @@ ROUNDS = 3
 AT_MOST_APART = 1e-4
 
 
-def write_dialogues(prefix: Path, text_card: int, card: int, codebooks: int) -> tuple[Path, list[int]]:
+def write_dialogues(prefix: Path, count: int, text_card: int, card: int, codebooks: int) -> tuple[Path, list[int]]:
     """A parquet file of random tokens, and the columns of each dialogue's row, delays included.
 
     Dialogues last 5 s and more (log-normal, median 16 s, sigma 0.7); one frame in four has text.
     """
     random = np.random.default_rng(0)
-    lengths = (12.5 * np.exp(random.normal(np.log(16.0), 0.7, DIALOGUES)).clip(5, 120)).astype(int)
+    lengths = (12.5 * np.exp(random.normal(np.log(16.0), 0.7, count)).clip(5, 120)).astype(int)
 
     def speaker(frames: int) -> np.ndarray:
         text = np.where(random.random(frames) < 0.25, random.integers(4, text_card, frames), 3)
         return np.concatenate([text[None], random.integers(0, card, (codebooks, frames))])
 
     rows = ((f"dialogue-{number:03d}", speaker(frames), speaker(frames)) for number, frames in enumerate(lengths))
-    return write_encoded_parquet(rows, prefix, DIALOGUES)[0], (lengths + 2).tolist()
+    return write_encoded_parquet(rows, prefix, count)[0], (lengths + 2).tolist()
 
 
 class Ours:
@@ -119,15 +119,15 @@ def peak(data: Path, tokens_per_step: int) -> float:
     return peak_gb(lambda: ours.epoch(batches))
 
 
-def write_data(folder: Path) -> tuple[Path, Path, int]:
+def write_data(folder: Path, count: int) -> tuple[Path, Path, int]:
     """The built-in model as upstream's fine-tuner reads it, the dialogues, and frames of a batch without padding."""
     family = find("moshi")
     options = Options(extend_for_user_stream=True)
     model = cast(Moshi, family.load("tiny", options, dtype=torch.float32))
     family.export(model, folder / "model", "moshi-finetune")
     config = model.config
-    data, frames = write_dialogues(folder / "train", config.text_card, config.card, config.codebooks)
-    rows = sum(-(-count // LONGEST_ROW) for count in frames)
+    data, frames = write_dialogues(folder / "train", count, config.text_card, config.card, config.codebooks)
+    rows = sum(-(-columns // LONGEST_ROW) for columns in frames)
     return folder / "model", data, BATCH * sum(frames) // rows
 
 
@@ -140,7 +140,7 @@ def main() -> None:
         parser.error(f"upstream's code is needed: git clone {REPOSITORY}, and --upstream moshi-finetune")
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:
-        model, data, tokens_per_step = write_data(Path(name))
+        model, data, tokens_per_step = write_data(Path(name), DIALOGUES)
         arguments = (clone.resolve(), model, data, str(BATCH), str(LONGEST_ROW))
         with Upstream(environment("moshi-finetune"), "benchmarks.upstream_training", *arguments) as upstream:
             Console().print(compare(upstream, data, tokens_per_step))
