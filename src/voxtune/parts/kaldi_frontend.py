@@ -18,8 +18,9 @@ from torch import Tensor
 from voxtune.errors import CheckpointError
 
 INT16_SCALE = 32768
-SHORTEST_WINDOW = 2
-"""Samples; with fewer the library ends the process."""
+SHORTEST_WINDOW = 257
+"""Samples; with fewer the transform is too coarse for 80 mel bins, and kaldi-native-fbank 1.23 refuses. Nobody trains on
+or asks for 16 ms: this keeps a stray one from ending a run."""
 
 
 @dataclass(frozen=True)
