@@ -19,8 +19,7 @@ from voxtune.errors import CheckpointError
 
 INT16_SCALE = 32768
 SHORTEST_WINDOW = 257
-"""Samples; with fewer the transform is too coarse for 80 mel bins, and kaldi-native-fbank 1.23 refuses. Nobody trains on
-or asks for 16 ms: this keeps a stray one from ending a run."""
+"""Samples; with fewer the transform is too coarse for 80 mel bins, and kaldi-native-fbank 1.23 refuses."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,8 @@ class FrontendConfig:
 def log_mel(waveform: Tensor, config: FrontendConfig) -> Tensor:
     """Natural-log mel energies of a mono waveform in [-1, 1], float32 [frames, mel_bins].
 
-    No dither. A recording shorter than one window is one window as long as itself, as upstream does.
+    No dither. A recording shorter than one window is one window as long as itself, as upstream does, but 16 ms at
+    least.
     """
     waveform = F.pad(waveform, (0, max(0, SHORTEST_WINDOW - len(waveform))))
     options = kaldi_native_fbank.FbankOptions()
