@@ -23,12 +23,12 @@ from voxtune.demo.moshi.turns import LOUD_DB, utterances
 from voxtune.demo.page import write_page
 
 STREAMS = {
-    "words": "words of the speaker played",
-    "padding": "frames without a word",
-    "semantic": "first code, speaker played",
-    "acoustic": "other codes, speaker played",
-    "user_semantic": "first code, partner",
-    "user_acoustic": "other codes, partner",
+    "words": "own words",
+    "padding": "no word",
+    "semantic": "own first code",
+    "acoustic": "own other codes",
+    "user_semantic": "partner's first code",
+    "user_acoustic": "partner's other codes",
 }
 """What is predicted, as it is called in the log and on the page."""
 TURN_TAKING = {

@@ -10,7 +10,7 @@ from voxtune.data.sample import Word
 from voxtune.demo.moshi.turns import FRAME_RATE, Utterance
 
 WIDTH, LEFT = 980, 84
-ROWS, ROW = 2, 13
+ROWS, ROW = 3, 13
 """Words of a lane are written in rows of so many pixels, because some last less than it takes to write them."""
 BAR = 16
 LANE = ROWS * ROW + BAR + 8
@@ -46,8 +46,8 @@ def timeline(rolls: Sequence[Roll], prompt_seconds: float) -> str:
     for second in range(int(seconds) + 1):
         shapes.append(_text(LEFT + second * scale, top + 12, f"{second} s", anchor="middle"))
     x = LEFT + prompt_seconds * scale
-    shapes.append(f'<path class="prompt-end" d="M{x:.1f} {TITLE} V{top:.1f}" stroke="#1d2433" stroke-dasharray="4 3"/>')
-    shapes.append(_text(x + 4, top + 12, "the prompt ends", colour="#1d2433"))
+    shapes.append(f'<path class="prompt-end" d="M{x:.1f} 3 V{top:.1f}" stroke="#1d2433" stroke-dasharray="4 3"/>')
+    shapes.append(_text(x + 4, 13, "the prompt ends", colour="#1d2433"))
     return f'<svg viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" font-family="system-ui">{"".join(shapes)}</svg>'
 
 
