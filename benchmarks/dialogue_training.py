@@ -163,13 +163,13 @@ def compare(upstream: Upstream, data: Path, tokens_per_step: int) -> Table:
         times[0].append(theirs["seconds"])
         times[1].append(ours.epoch(batches))
     speed = [frames / statistics.median(seconds) for seconds in times]
-    table = Table(title=f"Training the built-in Moshi on both speakers of {DIALOGUES} dialogues, batches of {BATCH}")
-    for column in ("", "upstream", "voxtune", "voxtune / upstream"):
-        table.add_column(column, justify="right")
+    table = Table(title=f"Training on both speakers of {DIALOGUES} dialogues")
+    for column in ("", "upstream", "voxtune", "ratio"):
+        table.add_column(column, justify="right", no_wrap=True)
     table.add_row("loss of the same rows", *(f"{loss:.5f}" for loss in losses), "")
     table.add_row("padding share", f"{1 - frames / theirs['places']:.0%}", "0%", "")
     table.add_row("useful frames/s", *(f"{value:.0f}" for value in speed), f"{speed[1] / speed[0]:.2f}")
-    table.add_row("peak memory, GB", *(f"{value:.2f}" for value in peaks), f"{peaks[1] / peaks[0]:.0%}")
+    table.add_row("peak memory, GB", *(f"{value:.2f}" for value in peaks), f"{peaks[1] / peaks[0]:.2f}")
     return table
 
 
