@@ -4,7 +4,7 @@ A dialogue is greeting, question, answer, thanks, close. The answer follows from
 platform. All else is chosen freely, so a model has to listen to B for one word and to take turns for the rest. A may
 say a short word into the question, and B into the answer; B may thank before A is done.
 
-`dialogue_plan` gives every city 6 training dialogues and 1 held-out one, whose pair of greeting and question does not
+`dialogue_plan` gives every city 24 training dialogues and 1 held-out one, whose pair of greeting and question does not
 occur with that city in training.
 """
 
@@ -34,7 +34,7 @@ CLOSES = ("you are welcome", "have a nice trip")
 SYSTEM_BACKCHANNEL = "yes"
 USER_BACKCHANNEL = "okay"
 
-DIALOGUES_PER_CITY = 7
+TRAINING_DIALOGUES_PER_CITY = 24
 
 VOICES = {"A": "en-us+f2", "B": "en-us+m3"}
 RATES = {"A": (180, 190), "B": (175, 185)}
@@ -85,8 +85,9 @@ def dialogue_plan(seed: int) -> dict[str, list[Dialogue]]:
     plan: dict[str, list[Dialogue]] = {"train": [], "validation": []}
     pairs = list(product(GREETINGS, QUESTIONS))
     for number, city in enumerate(PLATFORMS):
-        for index in range(DIALOGUES_PER_CITY):
-            greeting, question = pairs[(number + index) % len(pairs)]
+        held_out, *others = [pairs[(number + index) % len(pairs)] for index in range(len(pairs))]
+        for index in range(1 + TRAINING_DIALOGUES_PER_CITY):
+            greeting, question = others[(index - 1) % len(others)] if index else held_out
             split = "train" if index else "validation"
             rng = np.random.default_rng((seed, number, index))
             plan[split].append(dialogue(f"{city}-{index}", city, greeting, question, rng))

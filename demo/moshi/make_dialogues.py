@@ -30,7 +30,7 @@ SEED = 30
 FRAME = 0.08
 PEAK = 0.6
 TAIL = 0.4
-SHIPPED_LIMIT = 2_000_000
+SHIPPED_LIMIT = 7_500_000
 
 
 @dataclass(frozen=True)

@@ -111,12 +111,12 @@ class TestStrictness:
         tensors = tensors_of(model, "published")
         del tensors["linears.7.weight"]
         tensors["extra.weight"] = torch.zeros(2)
-        tensors["depformer.layers.1.gating.3.linear_out.weight"] = torch.zeros(3, 2)
+        tensors["depformer.layers.0.gating.3.linear_out.weight"] = torch.zeros(3, 2)
         folder = write_upstream(tmp_path / "m", tensors, "model.safetensors", Path("config.json"), model)
         message = refusal(folder, ELSEWHERE)
-        assert "1 tensors are missing: linears.7.weight [256, 64]" in message
+        assert "1 tensors are missing: linears.7.weight [256, 48]" in message
         assert "1 tensors are not part of this model: extra.weight [2]" in message
-        assert "depformer.layers.1.gating.3.linear_out.weight [3, 2] instead of [64, 80]" in message
+        assert "depformer.layers.0.gating.3.linear_out.weight [3, 2] instead of [48, 64]" in message
 
     def test_not_finite(self, tmp_path: Path) -> None:
         model = tiny()

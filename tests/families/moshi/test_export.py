@@ -144,14 +144,14 @@ class TestFiles:
             key: config[key] for key in lm_kwargs(model.config)
         }
         weights = load_file(tmp_path / "out" / "model.safetensors")
-        assert weights["depformer.layers.0.self_attn.in_proj_weight"].shape == (8 * 3 * 64, 64)
+        assert weights["depformer.layers.0.self_attn.in_proj_weight"].shape == (8 * 3 * 48, 48)
         assert not any(name.startswith(("linears.8.", "depformer_emb.7.", "depformer_in.8.")) for name in weights)
         assert (tmp_path / "out" / CODEC.name).read_bytes() == CODEC.read_bytes()
 
     def test_fine_tuner(self, tmp_path: Path) -> None:
         write_folder(shaken(tiny(BOTH)), tmp_path / "out", FINE_TUNER)
         weights = load_file(tmp_path / "out" / "model.safetensors")
-        assert weights["depformer.layers.0.self_attn.out_proj_weight"].shape == (16 * 64, 64)
+        assert weights["depformer.layers.0.self_attn.out_proj_weight"].shape == (16 * 48, 48)
         assert "transformer.layers.0.gating.linear_in_weight" in weights
         assert "transformer.layers.0.self_attn.out_proj.weight" in weights
         assert read_mapping(tmp_path / "out" / "moshi_lm_kwargs.json")["dep_q"] == 16
