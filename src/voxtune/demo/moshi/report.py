@@ -48,12 +48,13 @@ def write_report(path: Path, summary: Summary, continued: Sequence[Continued], l
         f"<h1>The desk answers {summary.right_answers} of {summary.prompts} travellers rightly</h1>",
         f"<p>{summary.steps} steps in {summary.training_seconds:.0f} s; the whole demo took {summary.seconds:.0f} s. "
         f"{escape('; '.join(summary.losses))}. No pair of greeting and question of these dialogues occurs with their "
-        "city in training, and nothing was chosen by them: the last step is reported. The model hears a dialogue until "
-        "the traveller has asked; then it makes up both speakers, always the likeliest token. The export says "
-        f"{summary.exported_frames_equal} of {summary.exported_frames} frames token for token as the run does.</p>",
+        "city in training; the recipe was tuned by looking at them, and the last step is reported. "
+        "The model hears a dialogue until the traveller has asked; then it makes up both speakers, always the "
+        f"likeliest token. The export says {summary.exported_frames_equal} of {summary.exported_frames} frames token "
+        "for token as the run does.</p>",
         f"<h2>Loss of each stream</h2><div class=charts>{''.join(_curves(log))}</div>",
         f"<h2>The taking of turns after the prompts</h2>{_turn_taking(summary)}",
-        f"<h2>Held-out dialogues</h2><p>Left is the desk (A), right the traveller (B). Coloured: louder than "
+        "<h2>Held-out dialogues</h2><p>Left is the desk (A), right the traveller (B). Coloured: louder than "
         f"{LOUD_DB:g} dB.</p>",
         *(_dialogue(each) for each in continued),
     ]
