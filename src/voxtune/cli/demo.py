@@ -15,7 +15,7 @@ def demo(
         Path | None, typer.Option("-o", "--output", help="folder to write to; else runs/demo, runs/demo-2, ...")
     ] = None,
 ) -> None:
-    """The whole story on built-in data: transcribe, fine-tune, compare, export. No network, no GPU."""
+    """The whole story on built-in data: train, compare with held-out data, export. No network, no GPU."""
     from rich.console import Console
 
     from voxtune.demo import tell
